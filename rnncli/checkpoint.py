@@ -1,0 +1,154 @@
+"""Model files: a language model (network, vocabulary, tokenising rule), and the run that goes on.
+
+One .npz: the parameters by name are the best model so far; members `run.*` and the header's part
+`run` are what `--resume` needs beside it. Bytes and checks of the container are `artefacts`' work;
+this module knows what the members mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli import __version__, artefacts
+from rnncli.config import Config, Recipe
+from rnncli.errors import ArtefactError, ConfigError
+from rnncli.nn.model import Model, shapes
+from rnncli.nn.optim import RULES
+from rnncli.nn.params import Params
+from rnncli.nn.stack import State
+from rnncli.tokenizer import Tokenizer
+from rnncli.training import TrainRun
+
+Array = NDArray[Any]
+
+COUNTERS = {
+    "step": int, "epoch": int, "batch": int, "progress": float, "rate_factor": float,
+    "averaged": int, "best_nats": float, "stale": int, "epoch_nats": float, "epoch_tokens": int,
+    "last_epoch_nats": float, "tokens": int, "finished": str, "history": list,
+}  # fmt: skip
+
+
+@dataclass
+class LanguageModel:
+    """A network with the tokenizer that makes its input.
+
+    carried: the network was trained with its state carried from unit to unit.
+    data: what it was trained on: {"hash", "sources"}.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    carried: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None) -> None:
+    """Write a model file, whole or not at all; with `run`, one from which training can go on."""
+    header: dict[str, Any] = {
+        "writer": f"rnncli {__version__}",
+        "tokenizer": language.tokenizer.to_header(),
+        "config": language.model.config.to_json(),
+        "carried": language.carried,
+        "data": language.data,
+        "history": language.history if run is None else run.history,
+    }
+    arrays: dict[str, Array] = dict(language.tokenizer.to_arrays())
+    arrays.update(language.model.params)
+    if run is not None:
+        state = {name: _plain(getattr(run, name)) for name in COUNTERS if name != "history"}
+        header["run"] = {"recipe": run.recipe.to_json(), **state}
+        arrays["run.params"] = run.model.params.flat
+        arrays.update({f"run.slot.{name}": slot for name, slot in run.slots.items()})
+        if run.state is not None:
+            arrays["run.state.h"] = run.state.h
+            if run.state.c is not None:
+                arrays["run.state.c"] = run.state.c
+    artefacts.write(path, "model", header, arrays)
+
+
+def load(path: str | Path) -> LanguageModel:
+    """The language model of a file; raises ArtefactError naming it when anything does not fit."""
+    return _language(artefacts.read(path, "model"))
+
+
+def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
+    """The language model of a file and the run that wrote it, between the same two steps."""
+    artefact = artefacts.read(path, "model")
+    language, where = _language(artefact), str(path)
+    header, arrays = artefact.header.get("run"), artefact.arrays
+    if not isinstance(header, dict):
+        raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
+    values: dict[str, Any] = {}
+    for name, kind in COUNTERS.items():
+        value = header.get(name) if name != "history" else language.history
+        value = math.inf if kind is float and value is None else value
+        if type(value) is not kind or (kind is not str and kind is not list and value < 0):
+            raise ArtefactError(f"{where}: damaged: run.{name} is not as it should be.")
+        values[name] = value
+    try:
+        recipe = Recipe.from_json(header.get("recipe") or {})
+    except ConfigError as error:
+        raise ArtefactError(f"{where}: damaged: {error}") from None
+    model = language.model
+    vector = _flat(arrays, "run.params", model, where)
+    run = TrainRun(Model(model.config, model.params.like(vector)), recipe, **values)
+    names = [*RULES[recipe.rule].slots, *(["average"] if run.averaged else [])]
+    run.slots = {name: _flat(arrays, f"run.slot.{name}", model, where) for name in names}
+    if math.isfinite(run.best_nats):
+        run.best = model.params.flat
+    if "run.state.h" in arrays:
+        h, c = arrays["run.state.h"], arrays.get("run.state.c")
+        like = model.zero_state(h.shape[-1] if h.ndim else 0)
+        if h.shape != like.h.shape or (c is None) != (like.c is None):
+            raise ArtefactError(f"{where}: damaged: the carried state is not that of the model.")
+        if c is not None and like.c is not None and c.shape != like.c.shape:
+            raise ArtefactError(f"{where}: damaged: the carried state is not that of the model.")
+        run.state = State(h, c)
+    return language, run
+
+
+def _language(artefact: artefacts.Artefact) -> LanguageModel:
+    where, header, arrays = str(artefact.path), artefact.header, artefact.arrays
+    tokenizer = Tokenizer.from_artefact(header, arrays, where)
+    try:
+        config = Config.from_json(header.get("config") or {})
+    except (ConfigError, TypeError) as error:
+        raise ArtefactError(f"{where}: damaged: {error}") from None
+    if config.inputs != len(tokenizer) or config.head != "tokens":
+        raise ArtefactError(f"{where}: damaged: network and vocabulary do not belong together.")
+    layout = shapes(config)
+    dtype = next((arrays[name].dtype for name in layout if name in arrays), np.dtype(np.float32))
+    for name, shape in layout.items():
+        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != dtype:
+            raise ArtefactError(f"{where}: damaged: parameter {name} is missing or not {shape}.")
+        if dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise ArtefactError(f"{where}: damaged: parameter {name} holds no finite numbers.")
+    params = Params(layout, dtype)
+    for name, values in params.items():
+        values[:] = arrays[name]
+    history, data = header.get("history", []), header.get("data", {})
+    if not isinstance(history, list) or not isinstance(data, dict):
+        raise ArtefactError(f"{where}: damaged: history or data is not as it should be.")
+    return LanguageModel(
+        Model(config, params), tokenizer, bool(header.get("carried")), data, history
+    )
+
+
+def _flat(arrays: Mapping[str, Array], name: str, model: Model, where: str) -> Array:
+    like = model.params.flat
+    if name not in arrays or arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
+        raise ArtefactError(f"{where}: damaged: {name} is missing or has another size.")
+    return arrays[name]
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity: it is written as null."""
+    return None if isinstance(value, float) and math.isinf(value) else value

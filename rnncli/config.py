@@ -1,0 +1,246 @@
+"""What a network is (`Config`) and how it is trained (`Recipe`): every setting, in one place.
+
+The fields are the keys of presets and YAML files, the options of `rnncli train`, and the JSON in
+every model file. Plain data: no numpy, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Self, get_args, get_type_hints
+
+from rnncli.errors import ConfigError, shown
+
+GATES = {"lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1}
+RATES = {  # a learning rate that usually works
+    "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
+    "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "asgd": 1.0,
+}  # fmt: skip
+SCHEDULES = (
+    "constant", "linear", "cosine", "step", "exponential", "halve-on-rise", "divide-on-plateau",
+)  # fmt: skip
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    below: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """A field with its explanation and the values that it takes."""
+    limits = {"choices": choices, "least": least, "below": below, "above": above}
+    return field(default=default, metadata={"help": text, **limits})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Fields that know their limits."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, limits = getattr(self, entry.name), entry.metadata
+            if value is None or not limits:
+                continue
+            name, choices = entry.name, limits["choices"]
+            if choices and value not in choices:
+                listed = ", ".join(choices)
+                raise ConfigError(f'{name} "{shown(value)}" is not one of {listed}.')
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} must be a number, not {value}.")
+            least, below, above = (limits[k] for k in ("least", "below", "above"))
+            if least is not None and value < least:
+                raise ConfigError(f"{name} must be {least} or more, not {value}.")
+            if below is not None and value >= below:
+                raise ConfigError(f"{name} must be below {below}, not {value}.")
+            if above is not None and value <= above:
+                raise ConfigError(f"{name} must be above {above}, not {value}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; unknown keys and wrong types are a ConfigError."""
+        hints = get_type_hints(cls)
+        out: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in hints:
+                raise ConfigError(f'there is no setting "{shown(key)}".')
+            kinds = get_args(hints[key]) or (hints[key],)
+            if float in kinds and type(value) is int:
+                value = float(value)
+            if type(value) not in kinds:
+                wanted = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+                raise ConfigError(f"{key} takes {wanted}, not {shown(repr(value))}.")
+            out[key] = value
+        for entry in fields(cls):
+            if entry.default is MISSING and entry.name not in out:
+                raise ConfigError(f"{entry.name} is missing.")
+        return cls(**out)
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The architecture of a network, and how its parameters start.
+
+    inputs: V, the number of token ids; or, with `head` "values", the width D of a real input.
+    outputs: K of the heads "tags" and "values"; a "tokens" head has one output a token.
+    """
+
+    inputs: int = field(metadata={})
+    cell: str = setting(
+        "lstm", "Kind of cell; gru resets after the recurrent matmul, gru-before before it.",
+        choices=tuple(GATES),
+    )  # fmt: skip
+    hidden: int = setting(256, "Units of each layer.", least=1)
+    layers: int = setting(1, "Recurrent layers above one another.", least=1)
+    embed: int = setting(0, "Width of the token embedding; 0 for a one-hot input.", least=0)
+    proj: int = setting(0, "lstm: width that the output is projected to; 0 for none.", least=0)
+    bidirectional: bool = setting(False, "Read in both directions (not for language models).")
+    activation: str = setting(
+        "tanh", "Activation of cell rnn.", choices=("tanh", "relu", "identity")
+    )
+    residual: bool = setting(False, "Add each layer's input to its output.")
+    layer_norm: bool = setting(False, "Layer normalisation inside the cell (Ba et al. 2016).")
+    head: str = setting("tokens", "What is predicted.", choices=("tokens", "tags", "values"))
+    outputs: int = setting(0, "Outputs of the heads tags and values.", least=0)
+    last_only: bool = setting(False, "Predict after the last step only (tags and values).")
+    tied: bool = setting(False, "Output layer and embedding share their weights.")
+    dropout: float = setting(
+        0.0, "Dropout between layers, on the embedding and on the top output.", least=0, below=1
+    )
+    dropout_in: float | None = setting(
+        None, "Dropout on the embedding, where it differs.", least=0, below=1
+    )
+    dropout_out: float | None = setting(
+        None, "Dropout on the top output, where it differs.", least=0, below=1
+    )
+    dropout_embed: float = setting(0.0, "Dropout of whole tokens of the embedding.", least=0, below=1)
+    dropout_weight: float = setting(0.0, "Dropout of recurrent weights.", least=0, below=1)
+    variational: bool = setting(False, "One dropout mask a sequence, not one a step.")
+    activation_reg: float = setting(0.0, "AR: weight of the mean square output.", least=0)
+    temporal_reg: float = setting(0.0, "TAR: weight of its mean square change.", least=0)
+    init: str = setting(
+        "default", "How weights start.",
+        choices=("default", "fan", "uniform", "normal", "glorot"),
+    )  # fmt: skip
+    init_scale: float = setting(
+        0.1, "Half-width of init uniform, standard deviation of init normal.", least=0
+    )
+    forget_bias: float = setting(1.0, "lstm: where the forget gate's bias starts.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        faults = {
+            "inputs must be 1 or more.": self.inputs < 1,
+            "proj is for the lstm, and must be below hidden.": bool(self.proj)
+            and (self.cell != "lstm" or self.proj >= self.hidden),
+            "a language model cannot read backwards: the backward direction sees the token that "
+            "is to be predicted. Leave out bidirectional.": self.head == "tokens"
+            and self.bidirectional,
+            "a language model predicts after every step: last_only is for tags and values.": (
+                self.head == "tokens" and self.last_only
+            ),
+            f"head {self.head} needs outputs of 1 or more.": self.head != "tokens"
+            and self.outputs < 1,
+            f"tied needs an embedding as wide as the top output ({self.width}), not "
+            f"{self.embed}.": self.tied and (self.head != "tokens" or self.embed != self.width),
+            "dropout_embed needs an embedding.": bool(self.dropout_embed) and not self.embed,
+        }
+        for fault, present in faults.items():
+            if present:
+                raise ConfigError(fault)
+
+    @property
+    def gates(self) -> int:
+        """G: rows of a cell's weights in units of `hidden`."""
+        return GATES[self.cell]
+
+    @property
+    def states(self) -> int:
+        """P: the width of one direction's hidden state."""
+        return self.proj or self.hidden
+
+    @property
+    def directions(self) -> int:
+        """S: 1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def width(self) -> int:
+        """S*P: the width of the top output."""
+        return self.directions * self.states
+
+    @property
+    def classes(self) -> int:
+        """The number of outputs of the head."""
+        return self.inputs if self.head == "tokens" else self.outputs
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """How a network is trained."""
+
+    batching: str = setting(
+        "auto",
+        "consecutive: streams side by side, state carried from batch to batch; random: windows in "
+        "random order; sentences: whole units, those of like length together; auto: sentences, or "
+        "consecutive for a stream.",
+        choices=("auto", "consecutive", "random", "sentences"),
+    )
+    batch: int = setting(32, "Sequences side by side.", least=1)
+    bptt: int = setting(64, "Steps that the gradient flows back (truncated BPTT).", least=1)
+    random_bptt: bool = setting(False, "Lengths vary around bptt, the rate with them (AWD-LSTM).")
+    optimizer: str = setting("adam", "Update rule.", choices=tuple(RATES))
+    lr: float | None = setting(None, "Learning rate; the default depends on the optimizer.", least=0)
+    momentum: float = setting(0.9, "momentum, nesterov: share of the velocity kept.", least=0, below=1)
+    decay: float = setting(0.99, "rmsprop: share of the mean square kept.", least=0, below=1)
+    rho: float = setting(0.9, "adadelta: share of the mean squares kept.", least=0, below=1)
+    beta1: float = setting(0.9, "adam: share of the mean kept.", least=0, below=1)
+    beta2: float = setting(0.999, "adam: share of the mean square kept.", least=0, below=1)
+    epsilon: float = setting(1e-8, "adam, rmsprop: keeps the divisor from zero.", above=0)
+    weight_decay: float = setting(0.0, "L2: share of the weights added to the gradient.", least=0)
+    schedule: str = setting("linear", "How the learning rate changes.", choices=SCHEDULES)
+    warmup: float = setting(0.0, "Share of the run in which the rate rises.", least=0, below=1)
+    factor: float = setting(0.5, "What the schedule multiplies the rate by.", above=0)
+    every: int = setting(1, "step: epochs between factors.", least=1)
+    after: int = setting(0, "step, exponential: epochs before the first factor.", least=0)
+    floor: float = setting(0.0, "linear, cosine: share of the rate left at the end.", least=0)
+    clip: float = setting(1.0, "Largest norm of the gradient; 0 for no limit.", least=0)
+    clip_by: str = setting("norm", "Clip the whole norm or each element.", choices=("norm", "element"))
+    loss: str = setting(
+        "mean",
+        "Loss that gradient and clip refer to: mean over tokens; time: summed over time, mean over "
+        "sequences; sum.",
+        choices=("mean", "time", "sum"),
+    )
+    trigger: int = setting(5, "asgd: validations without gain before averaging.", least=0)
+    epochs: int | None = setting(None, "Passes over the training split.", least=1)
+    max_steps: int | None = setting(None, "Updates at most.", least=1)
+    max_time: float | None = setting(None, "Time at most; the schedule is fitted to it.", above=0)
+    valid_every: int | None = setting(
+        None, "Steps between validations (default: once an epoch, 1000 at most).", least=1
+    )
+    patience: int = setting(0, "Validations without gain that end the run; 0: never.", least=0)
+    seed: int = setting(0, "Seed of everything that is random.", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.random_bptt and self.batching in ("random", "sentences"):
+            raise ConfigError("random_bptt needs consecutive batching.")
+
+    @property
+    def rule(self) -> str:
+        """The update rule; asgd is sgd with averaging on top."""
+        return "sgd" if self.optimizer == "asgd" else self.optimizer
+
+    @property
+    def rate(self) -> float:
+        """The learning rate before the schedule."""
+        return RATES[self.optimizer] if self.lr is None else self.lr

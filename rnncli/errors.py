@@ -1,0 +1,36 @@
+"""Every error that a user can cause, as one line: what, where, what to do.
+
+The command line prints the message and exits 1; a library caller catches `RnncliError`.
+"""
+
+
+class RnncliError(Exception):
+    """Something the user can mend; the message is one line."""
+
+
+class ConfigError(RnncliError):
+    """Options or settings that contradict each other or make no sense."""
+
+
+class DataError(RnncliError):
+    """Input text or tokens that cannot be used as they are."""
+
+
+class ArtefactError(RnncliError):
+    """A .npz file that is damaged, of another kind, or of a newer format."""
+
+
+class DivergenceError(RnncliError):
+    """A loss or gradient that is no longer finite."""
+
+
+class MissingExtra(RnncliError):
+    """An optional dependency that is not installed."""
+
+
+def shown(text: object, limit: int = 60) -> str:
+    """`text` made safe for a terminal: one line, control characters escaped, at most `limit` long."""
+    line = str(text)
+    if len(line) > limit:
+        line = line[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -1,0 +1,32 @@
+"""The engine: arrays in, arrays out. Needs numpy and the standard library only.
+
+Shape letters, the same everywhere:
+    T steps, B sequences, N columns (N = T*B when dense), V vocabulary, E embedding,
+    D input of a layer, H hidden, P projected hidden (H without a projection), G gates (1, 3, 4),
+    L layers, S directions, K outputs, M parameters.
+Arrays between layers are feature-major, (features, N); step t owns the columns `Steps.columns[t]`.
+Weights are (outputs, inputs), as in the equations; a table of token rows is (V, width).
+Names: Wx input weights, Wh recurrent weights, Wp projection, b bias, h hidden state, c cell state;
+a gradient is d + the name. Losses are in nats.
+"""
+
+from rnncli.config import Config
+from rnncli.nn.model import Batch, Gradient, Model, shapes
+from rnncli.nn.packed import Packed, Steps, pack, pad, unpack
+from rnncli.nn.params import Params
+from rnncli.nn.stack import State
+
+__all__ = [
+    "Batch",
+    "Config",
+    "Gradient",
+    "Model",
+    "Packed",
+    "Params",
+    "State",
+    "Steps",
+    "pack",
+    "pad",
+    "shapes",
+    "unpack",
+]

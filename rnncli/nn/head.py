@@ -1,0 +1,97 @@
+"""HOT PATH 2: the output layer: matmul, softmax, loss and their gradients, in vocabulary blocks.
+
+The (V, N) logits are the largest array of a word model. They are made block by block of the
+vocabulary, so that the weights are read once a pass and a block of logits stays in the cache while
+its maximum, exponential and sum are taken. The feature array is (F, N); nats are natural logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+BLOCK_BYTES = 1 << 20  # of logits: fits the second-level cache with the weights beside it
+
+
+def block_rows(N: int, itemsize: int) -> int:
+    """How many rows of the vocabulary one block has."""
+    return max(64, BLOCK_BYTES // max(1, N * itemsize))
+
+
+def logits(x: Array, W: Array, b: Array) -> Array:
+    """W x + b: (V, N)."""
+    z = W @ x
+    z += b[:, None]
+    return z
+
+
+def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None) -> Array:
+    """-log softmax(W x + b)[y] for each column: (N,).
+
+    The running maximum and sum over blocks give the logarithm of the sum of exponentials without
+    the (V, N) array ever existing whole.
+    """
+    V, N = len(W), len(y)
+    block = block or block_rows(N, x.itemsize)
+    top = np.full(N, -np.inf, x.dtype)
+    total = np.zeros(N, x.dtype)
+    target = np.empty(N, x.dtype)
+    for start in range(0, V, block):
+        z = logits(x, W[start : start + block], b[start : start + block])
+        _pick(z, y, start, target)
+        higher = np.maximum(top, z.max(axis=0))
+        z -= higher
+        np.exp(z, out=z)
+        total *= np.exp(top - higher)
+        total += z.sum(axis=0)
+        top = higher
+    return np.asarray(top + np.log(total) - target)
+
+
+def loss_and_gradients(
+    x: Array, W: Array, b: Array, y: Array, weight: Array, dW: Array, db: Array, block: int | None = None
+) -> tuple[Array, Array]:
+    """The nats of each column (N,) and d (sum of weight * nats) / dx (F, N).
+
+    `weight` (N,) is usually 1/N. Gradients of W (V, F) and b (V,) are added into dW and db.
+    d nats / d logits = softmax - onehot(y).
+    """
+    V, N = len(W), len(y)
+    block = block or block_rows(N, x.itemsize)
+    starts = range(0, V, block)
+    exps = np.empty((V, N), x.dtype)
+    tops, sums = np.empty((2, len(starts), N), x.dtype)
+    target = np.empty(N, x.dtype)
+    for k, start in enumerate(starts):
+        z = exps[start : start + block]
+        np.matmul(W[start : start + block], x, out=z)
+        z += b[start : start + block, None]
+        _pick(z, y, start, target)
+        np.max(z, axis=0, out=tops[k])
+        z -= tops[k]
+        np.exp(z, out=z)
+        np.sum(z, axis=0, out=sums[k])
+    top = tops.max(axis=0)
+    rescale = np.exp(tops - top)  # (blocks, N)
+    total = np.einsum("kn,kn->n", rescale, sums)
+    rescale *= weight / total
+    dx = np.zeros_like(x)
+    for k, start in enumerate(starts):
+        p = exps[start : start + block]
+        p *= rescale[k]  # weight * softmax
+        inside = np.flatnonzero((y >= start) & (y < start + block))
+        p[y[inside] - start, inside] -= weight[inside]
+        dx += W[start : start + block].T @ p
+        dW[start : start + block] += p @ x.T
+        db[start : start + block] += p.sum(axis=1)
+    return np.asarray(top + np.log(total) - target), dx
+
+
+def _pick(z: Array, y: Array, start: int, target: Array) -> None:
+    """Copy the logits of the targets that fall in this block."""
+    inside = np.flatnonzero((y >= start) & (y < start + len(z)))
+    target[inside] = z[y[inside] - start, inside]

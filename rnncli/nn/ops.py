@@ -1,0 +1,83 @@
+"""Stateless pairs of functions, forward and backward: row gather, dropout, layer norm, squared error.
+
+Arrays are feature-major: (features, N). Gradients of parameters are added into the views given.
+Knows nothing of time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def gather_forward(table: Array, ids: Array) -> Array:
+    """Columns of `table` (V, F), a row a token, for `ids` (N,): (F, N)."""
+    V, N = len(table), len(ids)
+    if V <= 256 and V <= N:  # a one-hot matmul writes (F, N) at once; a gather would be transposed
+        onehot = np.zeros((V, N), table.dtype)
+        onehot[ids, np.arange(N)] = 1
+        return np.asarray(table.T @ onehot)
+    return np.ascontiguousarray(table[ids].T)
+
+
+def gather_backward(dout: Array, ids: Array, dtable: Array) -> None:
+    """Add the columns of `dout` (F, N) to the rows `ids` of `dtable` (V, F)."""
+    V, N = len(dtable), len(ids)
+    if V <= 256 and V <= N:
+        onehot = np.zeros((N, V), dout.dtype)
+        onehot[np.arange(N), ids] = 1
+        dtable += (dout @ onehot).T
+        return
+    rows = np.ascontiguousarray(dout.T)  # (N, F)
+    order = np.argsort(ids, kind="stable")
+    unique, first, counts = np.unique(ids[order], return_index=True, return_counts=True)
+    # Round k adds the k-th occurrence of each token: within a round no row is met twice.
+    # Tokens that occur often are summed at once instead.
+    often = counts > 8
+    for token, start, n in zip(unique[often], first[often], counts[often], strict=True):
+        dtable[token] += rows[order[start : start + n]].sum(axis=0)
+    unique, first, counts = unique[~often], first[~often], counts[~often]
+    for k in range(counts.max(initial=0)):
+        alive = counts > k
+        dtable[unique[alive]] += rows[order[first[alive] + k]]
+
+
+def dropout_mask(
+    rng: np.random.Generator, rate: float, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
+    """Zeros with probability `rate`, 1/(1 - rate) elsewhere (inverted dropout, Srivastava 2014)."""
+    keep = rng.random(shape, dtype=np.float32) >= rate
+    return np.multiply(keep, dtype.type(1 / (1 - rate)), dtype=dtype)
+
+
+EPSILON = 1e-5
+
+
+def layer_norm_forward(x: Array, gain: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    """gain * (x - mean) / std over the features of each column (Ba et al. 2016, eq. 3).
+
+    x (F, N), gain (F,). The bias of the paper is left to the sum that the result enters.
+    """
+    centred = x - x.mean(axis=0)
+    scale = 1 / np.sqrt(np.mean(centred * centred, axis=0) + x.dtype.type(EPSILON))  # (N,)
+    unit = centred * scale
+    return unit * gain[:, None], (unit, scale, gain)
+
+
+def layer_norm_backward(dout: Array, cache: tuple[Array, Array, Array], dgain: Array) -> Array:
+    """The gradient of the input; that of the gain is added into `dgain`."""
+    unit, scale, gain = cache
+    dgain += np.einsum("fn,fn->f", dout, unit)
+    dunit = dout * gain[:, None]
+    along = np.mean(dunit * unit, axis=0)
+    return np.asarray((dunit - dunit.mean(axis=0) - unit * along) * scale)
+
+
+def squared_error(prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Half the squared error of each column of (K, N), in the place of nats, and its gradient."""
+    error = prediction - target
+    return 0.5 * np.einsum("kn,kn->n", error, error), error

@@ -1,0 +1,59 @@
+"""All parameters of a model as named views of one flat vector, and how they are first filled.
+
+Gradients and optimiser slots have the same layout, so clipping is one norm, a checkpoint one array
+a slot. Knows nothing of cells or layers: names and shapes come from the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Params(Mapping[str, Array]):
+    """`params["rnn.0.fwd.Wh"]` is a view of `params.flat`."""
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, flat: Array | None = None
+    ) -> None:
+        self.shapes = dict(shapes)
+        total = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        self.flat = np.zeros(total, dtype) if flat is None else flat.astype(dtype, copy=False)
+        if self.flat.shape != (total,):
+            raise ValueError(f"{total} parameters, but a vector of shape {self.flat.shape}")
+        self._views: dict[str, Array] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            end = start + int(np.prod(shape))
+            self._views[name] = self.flat[start:end].reshape(shape)
+            start = end
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def like(self, flat: Array | None = None) -> Params:
+        """The same layout over another vector (zeros by default)."""
+        return Params(self.shapes, self.flat.dtype, flat)
+
+    def under(self, prefix: str) -> dict[str, Array]:
+        """The views whose names begin with `prefix.`, by the rest of their names."""
+        cut = len(prefix) + 1
+        return {n[cut:]: v for n, v in self._views.items() if n.startswith(prefix + ".")}
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
+    """A random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diagonal(r))
+    return np.asarray(q if rows >= columns else q.T)

@@ -1,0 +1,198 @@
+"""Layers of cells above one another: input matmuls, both directions, dropout between, residuals.
+
+Takes ids or a (D, N) array, hands back the top layer's (S*P, N). Knows cells only by their table
+in `cells.py`, and nothing of heads, losses or where batches come from.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.config import Config
+from rnncli.nn.cells import CELLS
+from rnncli.nn.ops import (
+    dropout_mask,
+    gather_backward,
+    gather_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
+from rnncli.nn.packed import Steps
+from rnncli.nn.params import Params
+
+Array = NDArray[Any]
+DIRECTIONS = ("fwd", "bwd")
+
+
+class State(NamedTuple):
+    """The hidden state (and cell state) of every layer and direction, passed in and handed back."""
+
+    h: Array  # (L*S, P, B)
+    c: Array | None  # (L*S, H, B), lstm only
+
+    def take(self, sequences: Array | slice) -> State:
+        """The state of some of the sequences, as a copy."""
+        c = None if self.c is None else self.c[..., sequences].copy()
+        return State(self.h[..., sequences].copy(), c)
+
+    def zeros(self) -> State:
+        """Zeros of the same shape: gradients, or a fresh start."""
+        return State(np.zeros_like(self.h), None if self.c is None else np.zeros_like(self.c))
+
+
+class Source(NamedTuple):
+    """What enters the first layer: values, or ids with or without an embedding.
+
+    With `ids` alone the rows of Wx (V, G*H) are gathered: the one-hot input never exists.
+    With `embed` (V, E) too, a vocabulary smaller than the batch is multiplied by Wx once, and the
+    rows of that product are gathered: the same sums in fewer operations.
+    """
+
+    x: Array | None = None  # (D, N)
+    ids: Array | None = None  # (N,)
+    embed: Array | None = None  # (V, E)
+
+
+def dropped(
+    x: Array, rate: float, steps: Steps, rng: np.random.Generator | None, variational: bool
+) -> tuple[Array, Array | None]:
+    """Dropout on (D, N): the result, and the mask that its gradient is multiplied by."""
+    if rng is None or rate == 0:
+        return x, None
+    if variational:  # Gal and Ghahramani 2016
+        mask = dropout_mask(rng, rate, (len(x), steps.B), x.dtype)
+        mask = np.concatenate([mask[:, :n] for n in steps.sizes], axis=1)
+    else:
+        mask = dropout_mask(rng, rate, x.shape, x.dtype)
+    return x * mask, mask
+
+
+def stack_forward(
+    params: Params,
+    config: Config,
+    source: Source,
+    state: State,
+    steps: Steps,
+    rng: np.random.Generator | None = None,
+) -> tuple[Array, State, Any]:
+    """Run all layers over a batch: the top output (S*P, N), the last state, and the cache.
+
+    `rng` None means inference: no dropout.
+    """
+    cell = CELLS[config.cell]
+    options = {"activation": config.activation} if config.cell == "rnn" else {}
+    h_n = np.empty_like(state.h)
+    c_n = None if state.c is None else np.empty_like(state.c)
+    caches: list[Any] = []
+    y: Array | None = None
+    for layer in range(config.layers):
+        mask = None
+        if y is not None:
+            x, mask = dropped(y, config.dropout, steps, rng, config.variational)
+            source = Source(x)
+        outputs, parts = [], []
+        for s in range(config.directions):
+            k = layer * config.directions + s
+            w = params.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            drop = None
+            if rng is not None and config.dropout_weight:  # Merity et al. 2018, section 2
+                drop = dropout_mask(rng, config.dropout_weight, w["Wh"].shape, w["Wh"].dtype)
+                w["Wh"] = w["Wh"] * drop
+            a, project_cache = _project_forward(source, w)
+            before = (state.h[k],) if state.c is None else (state.h[k], state.c[k])
+            out, after, cache = cell.forward(a, w, before, steps, reverse=s == 1, **options)
+            h_n[k] = after[0]
+            if c_n is not None:
+                c_n[k] = after[1]
+            outputs.append(out)
+            parts.append((drop, project_cache, cache))
+        out = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)  # (S*P, N)
+        skip = config.residual and source.x is not None and source.x.shape == out.shape
+        if skip:
+            out = out + source.x
+        caches.append((mask, skip, parts))
+        y = out
+    assert y is not None  # there is one layer or more
+    return y, State(h_n, c_n), caches
+
+
+def stack_backward(
+    dy: Array, dstate: State, config: Config, caches: Any, grads: Params
+) -> tuple[Array | None, State]:
+    """From the gradient of the top output to those of `Source.x` (None for ids) and the first state.
+
+    Parameter gradients are added into `grads`.
+    """
+    cell = CELLS[config.cell]
+    d0 = dstate.zeros()
+    dx: Array | None = None
+    for layer in reversed(range(config.layers)):
+        mask, skip, parts = caches[layer]
+        dx = dy if skip else None
+        width = len(dy) // config.directions
+        for s, (drop, project_cache, cache) in enumerate(parts):
+            k = layer * config.directions + s
+            dw = grads.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            dWh = dw["Wh"]
+            if drop is not None:
+                dw["Wh"] = np.zeros_like(dWh)
+            after = (dstate.h[k],) if dstate.c is None else (dstate.h[k], dstate.c[k])
+            da, before = cell.backward(dy[s * width : (s + 1) * width], after, cache, dw)
+            if drop is not None:
+                dWh += dw["Wh"] * drop
+            d0.h[k] = before[0]
+            if d0.c is not None:
+                d0.c[k] = before[1]
+            part = _project_backward(da, project_cache, dw, grads)
+            dx = part if dx is None or part is None else dx + part
+        if dx is not None and layer > 0:
+            dy = dx if mask is None else dx * mask
+    return dx, d0
+
+
+def _project_forward(source: Source, w: dict[str, Array]) -> tuple[Array, Any]:
+    """Wx x + b for all steps in one matmul, or the gathered rows of Wx: (G*H, N).
+
+    With the gain `gx`, LN(Wx x) + b (Ba et al. 2016).
+    """
+    x, ids, embed = source
+    Wx, b, gain = w["Wx"], w.get("b"), w.get("gx")
+    table = None
+    if ids is not None:
+        table = Wx if embed is None else embed @ Wx.T  # (V, G*H)
+        if b is not None and gain is None:
+            table = table + b
+        a = gather_forward(table, ids)
+    else:
+        assert x is not None
+        a = Wx @ x
+    norm = None
+    if gain is not None:
+        a, norm = layer_norm_forward(a, gain)
+    if b is not None and (gain is not None or table is None):
+        a += b[:, None]
+    return a, (source, w, norm)
+
+
+def _project_backward(da: Array, cache: Any, dw: dict[str, Array], grads: Params) -> Array | None:
+    """Gradients of Wx, b (and the embedding), and of x where the input was an array."""
+    source, w, norm = cache
+    x, ids, embed = source
+    if "b" in dw:
+        dw["b"] += da.sum(axis=1)
+    if norm is not None:
+        da = layer_norm_backward(da, norm, dw["gx"])
+    if ids is None:
+        dw["Wx"] += da @ x.T
+        return np.asarray(w["Wx"].T @ da)
+    if embed is None:
+        gather_backward(da, ids, dw["Wx"])
+        return None
+    dtable = np.zeros((len(embed), len(da)), da.dtype)  # (V, G*H)
+    gather_backward(da, ids, dtable)
+    dw["Wx"] += dtable.T @ embed
+    grads["embed.W"][:] += dtable @ w["Wx"]
+    return None

@@ -1,0 +1,279 @@
+"""The training loop: truncated BPTT, clipping, an update, validation, early stopping.
+
+`train` is a generator: it takes one step, yields a `Report`, and whoever called it prints, saves or
+stops. A `TrainRun` is all that a resume needs. Shuffling and dropout draw from streams named by
+(seed, purpose, step), so there is no generator state to save. Knows no files and no terminal.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.batches import Consecutive, Plan, Random, Sentences, Work, stream
+from rnncli.config import Recipe
+from rnncli.errors import DivergenceError
+from rnncli.nn.model import Batch, Gradient, Model
+from rnncli.nn.optim import RULES, clip_elements, clip_norm, schedule, update
+from rnncli.nn.packed import Steps
+from rnncli.nn.params import Params
+from rnncli.nn.stack import State
+from rnncli.parallel import Comm, Serial
+
+Array = NDArray[Any]
+
+DROPOUT = 4  # what a random stream is for; batches.py has the others
+AUTO_TOKENS, AUTO_EPOCHS = 12_000_000, 40  # without a limit: so many tokens, at most so many epochs
+VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
+
+
+def make_plan(recipe: Recipe, ids: Array, starts: Array) -> Plan:
+    """The batches that a recipe asks for: ids (n,), starts (units + 1,)."""
+    batching = recipe.batching
+    if batching == "auto":
+        batching = "sentences" if len(starts) > 2 else "consecutive"
+    if batching == "sentences":
+        return Sentences(ids, starts, recipe.batch, recipe.bptt, recipe.seed)
+    if batching == "random":
+        return Random(ids, recipe.batch, recipe.bptt, recipe.seed)
+    return Consecutive(
+        ids, recipe.batch, recipe.bptt, recipe.seed, random_lengths=recipe.random_bptt
+    )
+
+
+@dataclass
+class TrainRun:
+    """A run between two steps: everything that the next step depends on."""
+
+    model: Model
+    recipe: Recipe
+    slots: dict[str, Array] = field(default_factory=dict)  # (M,) each
+    state: State | None = None  # carried hidden state
+    step: int = 0  # steps taken
+    epoch: int = 0  # of the next batch
+    batch: int = 0  # number of the next batch in its epoch
+    progress: float = 0.0  # share of the run that is done
+    rate_factor: float = 1.0  # of the schedules that watch the loss
+    averaged: int = 0  # asgd: steps in the average
+    best: Array | None = None  # (M,) parameters of the best validation
+    best_nats: float = math.inf
+    stale: int = 0  # validations since the best
+    epoch_nats: float = 0.0  # of the epoch so far
+    epoch_tokens: int = 0
+    last_epoch_nats: float = math.inf  # mean of the epoch before
+    tokens: int = 0  # trained on, in all
+    finished: str = ""  # why the run ended by itself
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, model: Model, recipe: Recipe) -> TrainRun:
+        """A run that has not begun."""
+        slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
+        return cls(model, recipe, slots)
+
+    @property
+    def candidate(self) -> Array:
+        """The parameters to judge now: the average once asgd averages, else the current ones."""
+        return self.slots["average"] if self.averaged else self.model.params.flat
+
+    @property
+    def result(self) -> Model:
+        """The best model so far; before the first validation, the current one."""
+        flat = self.candidate if self.best is None else self.best
+        return Model(self.model.config, self.model.params.like(flat))
+
+
+class Report(NamedTuple):
+    """One line of progress."""
+
+    kind: Literal["step", "valid", "epoch", "end"]
+    step: int
+    epoch: int
+    progress: float
+    nats: float  # step: mean loss of the batch; epoch: of the epoch; valid: of the validation
+    tokens: int = 0  # step: targets in the batch
+    norm: float = 0.0  # step: of the gradient before clipping
+    rate: float = 0.0  # step: learning rate
+    better: bool = False  # valid: the best so far
+    reason: str = ""  # end: why
+
+
+def train(
+    run: TrainRun,
+    plan: Plan,
+    validate: Callable[[Model], float] | None = None,
+    *,
+    comm: Comm | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Report]:
+    """Train until the recipe's limits, the patience, or the caller has had enough.
+
+    `run` is whole at every yield. `validate` gives the mean nats a token of a model on held-out
+    text; without it the last model counts as the best. Raises DivergenceError when a loss or a
+    gradient is not finite, with the parameters of the step before still in `run`.
+    """
+    recipe, comm = run.recipe, comm or Serial()
+    total = total_steps(recipe, plan)
+    begun, done = clock(), run.progress
+    grads = run.model.params.like()
+    every = recipe.valid_every or min(plan.length(0), VALID_EVERY)
+    run.finished = ""
+
+    def advance() -> float:
+        """The share of the run that is done, by steps or by the clock, whichever is further."""
+        share = run.step / total if total else 0.0
+        if recipe.max_time:
+            share = max(share, done + (clock() - begun) / recipe.max_time)
+        return min(1.0, share)
+
+    def judge() -> Report:
+        nats = _validate(run, validate)
+        return Report("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
+
+    reason = _ended(run, total)
+    while not reason:
+        length = plan.length(run.epoch)
+        for work in plan.batches(run.epoch, run.batch):
+            report = _step(run, work, grads, comm)
+            run.batch += 1
+            if run.batch == length:
+                run.epoch, run.batch = run.epoch + 1, 0
+            run.progress = advance()
+            yield report
+            if validate and run.step % every == 0:
+                yield judge()
+            reason = _ended(run, total)
+            if reason:
+                break
+        if run.batch == 0:
+            yield _end_epoch(run)
+    if validate and (not run.history or run.history[-1]["step"] != run.step):
+        yield judge()
+    elif not validate:
+        run.best = run.candidate.copy()
+    run.finished = reason
+    yield Report("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
+
+
+def total_steps(recipe: Recipe, plan: Plan) -> int | None:
+    """How many steps a run takes; None when only the clock ends it.
+
+    Without any limit a run takes about 12 million tokens, at most 40 epochs and at least one.
+    """
+    length = plan.length(0)
+    epochs = recipe.epochs
+    if epochs is None and recipe.max_steps is None and recipe.max_time is None:
+        tokens = length * recipe.batch * recipe.bptt
+        epochs = max(1, min(AUTO_EPOCHS, round(AUTO_TOKENS / tokens)))
+    limits = [epochs * length] if epochs else []
+    if recipe.max_steps:
+        limits.append(recipe.max_steps)
+    return min(limits) if limits else None
+
+
+def _ended(run: TrainRun, total: int | None) -> str:
+    recipe = run.recipe
+    if total and run.step >= total:
+        return f"{run.step} steps"
+    if recipe.max_time and run.progress >= 1:
+        return "time"
+    if recipe.patience and run.stale >= recipe.patience:
+        return f"no gain in {run.stale} validations"
+    return ""
+
+
+def _step(run: TrainRun, work: Work, grads: Params, comm: Comm) -> Report:
+    """One update: gradient of the batch, clip, rule."""
+    model, recipe = run.model, run.recipe
+    targets = len(work.y)
+    grads.flat[:] = 0
+    scale = {"mean": 1 / targets, "time": 1 / work.steps.B, "sum": 1.0}[recipe.loss]
+    rng = stream(recipe.seed, DROPOUT, run.step)
+    with np.errstate(over="ignore", invalid="ignore"):  # seen to right below
+        out = batch_gradient(model, work, run.state, grads, scale, rng)
+    comm.add(grads.flat)
+    nats = comm.total(float(np.sum(out.nats, dtype=np.float64))) / targets
+    clip = clip_norm if recipe.clip_by == "norm" else clip_elements
+    norm = clip(grads.flat, recipe.clip)
+    if not (math.isfinite(nats) and math.isfinite(norm)):
+        raise DivergenceError(
+            f"the loss is no longer finite at step {run.step + 1} (loss {nats}, gradient norm "
+            f"{norm}). Use a smaller --lr or --clip; the last saved model is whole."
+        )
+    rate = recipe.rate * run.rate_factor * schedule(recipe, run.progress, run.epoch)
+    if recipe.random_bptt:
+        rate *= work.steps.T / recipe.bptt
+    run.step += 1
+    update(recipe.rule, model.params.flat, grads.flat, run.slots, rate, run.step, recipe)
+    if run.averaged:
+        run.averaged += 1
+        run.slots["average"] += (model.params.flat - run.slots["average"]) / run.averaged
+    run.state = out.state
+    run.tokens += targets
+    run.epoch_nats += nats * targets
+    run.epoch_tokens += targets
+    return Report("step", run.step, run.epoch, run.progress, nats, targets, norm, rate)
+
+
+def batch_gradient(
+    model: Model,
+    work: Work,
+    carried: State | None,
+    grads: Params,
+    scale: float,
+    rng: np.random.Generator | None,
+) -> Gradient:
+    """The gradient of a batch, from a fresh state or from the state carried into it."""
+    state = model.zero_state(work.steps.B)
+    if work.carried and carried is not None:
+        state.h[..., : work.carried] = carried.h[..., : work.carried]
+        if state.c is not None and carried.c is not None:
+            state.c[..., : work.carried] = carried.c[..., : work.carried]
+    return model.gradients(Batch(work.x, work.y, work.steps), state, grads, rng=rng, scale=scale)
+
+
+def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float:
+    """Judge the candidate; keep it if it is the best; let the schedule and asgd know."""
+    assert validate is not None
+    recipe, flat = run.recipe, run.candidate
+    nats = validate(Model(run.model.config, run.model.params.like(flat)))
+    earlier = [row["valid"] for row in run.history]
+    train_nats = run.epoch_nats / run.epoch_tokens if run.epoch_tokens else run.last_epoch_nats
+    run.history.append(
+        {"step": run.step, "epoch": run.epoch, "train": train_nats, "valid": nats}
+    )
+    if nats < run.best_nats:
+        run.best, run.best_nats, run.stale = flat.copy(), nats, 0
+    else:
+        run.stale += 1
+        if recipe.schedule == "divide-on-plateau":
+            run.rate_factor *= recipe.factor
+    past = earlier[: len(earlier) - recipe.trigger]
+    if recipe.optimizer == "asgd" and not run.averaged and past and nats > min(past):
+        run.slots["average"], run.averaged = run.model.params.flat.copy(), 1
+    return nats
+
+
+def _end_epoch(run: TrainRun) -> Report:
+    nats = run.epoch_nats / run.epoch_tokens
+    if run.recipe.schedule == "halve-on-rise" and nats > run.last_epoch_nats:
+        run.rate_factor *= run.recipe.factor
+    run.last_epoch_nats, run.epoch_nats, run.epoch_tokens = nats, 0.0, 0
+    return Report("epoch", run.step, run.epoch, run.progress, nats)
+
+
+def share(work: Work, rank: int, size: int) -> Work:
+    """The part of a batch that process `rank` of `size` computes: every size-th sequence."""
+    steps, mine = work.steps, np.arange(rank, work.steps.B, size)
+    sizes = [int(np.count_nonzero(mine < n)) for n in steps.sizes]
+    at = np.concatenate(
+        [c.start + mine[:n] for c, n in zip(steps.columns, sizes, strict=True)]
+    )
+    kept = Steps(tuple(n for n in sizes if n))
+    return Work(work.x[at], work.y[at], kept, int(np.count_nonzero(mine < work.carried)))
