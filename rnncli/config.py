@@ -121,7 +121,9 @@ class Config(Settings):
     dropout_out: float | None = setting(
         None, "Dropout on the top output, where it differs.", least=0, below=1
     )
-    dropout_embed: float = setting(0.0, "Dropout of whole tokens of the embedding.", least=0, below=1)
+    dropout_embed: float = setting(
+        0.0, "Dropout of whole tokens of the embedding.", least=0, below=1
+    )
     dropout_weight: float = setting(0.0, "Dropout of recurrent weights.", least=0, below=1)
     variational: bool = setting(False, "One dropout mask a sequence, not one a step.")
     activation_reg: float = setting(0.0, "AR: weight of the mean square output.", least=0)
@@ -150,7 +152,8 @@ class Config(Settings):
             f"head {self.head} needs outputs of 1 or more.": self.head != "tokens"
             and self.outputs < 1,
             f"tied needs an embedding as wide as the top output ({self.width}), not "
-            f"{self.embed}.": self.tied and (self.head != "tokens" or self.embed != self.width),
+            f"{self.embed}. Leave out embed, or use no-tied.": self.tied
+            and (self.head != "tokens" or self.embed != self.width),
             "dropout_embed needs an embedding.": bool(self.dropout_embed) and not self.embed,
         }
         for fault, present in faults.items():
@@ -196,10 +199,20 @@ class Recipe(Settings):
     )
     batch: int = setting(32, "Sequences side by side.", least=1)
     bptt: int = setting(64, "Steps that the gradient flows back (truncated BPTT).", least=1)
+    reset: float = setting(
+        0.0, "Share of the carried states that begin anew at each batch.", least=0, below=1
+    )
+    shards: int = setting(
+        2, "Parts of a batch that are computed side by side; rounding depends on it.", least=1
+    )
     random_bptt: bool = setting(False, "Lengths vary around bptt, the rate with them (AWD-LSTM).")
     optimizer: str = setting("adam", "Update rule.", choices=tuple(RATES))
-    lr: float | None = setting(None, "Learning rate; the default depends on the optimizer.", least=0)
-    momentum: float = setting(0.9, "momentum, nesterov: share of the velocity kept.", least=0, below=1)
+    lr: float | None = setting(
+        None, "Learning rate; the default depends on the optimizer.", least=0
+    )
+    momentum: float = setting(
+        0.9, "momentum, nesterov: share of the velocity kept.", least=0, below=1
+    )
     decay: float = setting(0.99, "rmsprop: share of the mean square kept.", least=0, below=1)
     rho: float = setting(0.9, "adadelta: share of the mean squares kept.", least=0, below=1)
     beta1: float = setting(0.9, "adam: share of the mean kept.", least=0, below=1)
@@ -213,7 +226,9 @@ class Recipe(Settings):
     after: int = setting(0, "step, exponential: epochs before the first factor.", least=0)
     floor: float = setting(0.0, "linear, cosine: share of the rate left at the end.", least=0)
     clip: float = setting(1.0, "Largest norm of the gradient; 0 for no limit.", least=0)
-    clip_by: str = setting("norm", "Clip the whole norm or each element.", choices=("norm", "element"))
+    clip_by: str = setting(
+        "norm", "Clip the whole norm or each element.", choices=("norm", "element")
+    )
     loss: str = setting(
         "mean",
         "Loss that gradient and clip refer to: mean over tokens; time: summed over time, mean over "

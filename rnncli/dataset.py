@@ -8,11 +8,12 @@ import dataclasses
 import itertools
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ SPLITS = ("train", "valid", "test")
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
 _UNITS = 1 << 16  # units in memory at once
 _TOKENS = 1 << 20  # tokens in memory at once
+_BUFFER = 1 << 20  # bytes
 _DRAW = 0x5B117  # purpose of the random stream that deals the units out
 
 Ints = NDArray[np.int64]
@@ -101,21 +103,21 @@ def tokenize(
         deal = _Deal(spool, rule, split, seed)
         counts = deal.count()
         names = [name for name, share in zip(SPLITS, split, strict=False) if share > 0]
-        tokens = list(spool.numbers)
-        tokenizer = vocabulary
-        if tokenizer is None:
-            train = dict(zip(tokens[len(SPECIALS) :], counts[0, len(SPECIALS) :].tolist(),
-                             strict=True))  # fmt: skip
-            seen = {token: count for token, count in train.items() if count}
-            tokenizer = Tokenizer(rule, Vocabulary.from_counts(
-                seen, rule, units=int(counts[0, 1]), size=vocab_size, min_count=min_count
-            ))  # fmt: skip
-        tokenizer = Tokenizer(rule, tokenizer.vocabulary)
+        tokens = [*SPECIALS, *spool.numbers]
+        if vocabulary is None:
+            first = len(SPECIALS)
+            train = zip(tokens[first:], counts[0, first:].tolist(), strict=True)
+            kept = Vocabulary.from_counts({token: count for token, count in train if count}, rule,
+                                          units=int(counts[0, 1]), size=vocab_size,
+                                          min_count=min_count)  # fmt: skip
+        else:
+            kept = vocabulary.vocabulary
+        tokenizer = Tokenizer(rule, kept)
         index = tokenizer.vocabulary.index
         table = np.array([index.get(token, 0) for token in tokens], np.int64)
         held = {name: k for k, name in enumerate(SPLITS) if name in names}
         splits = {name: deal.summary(k, counts[k], table) for name, k in held.items()}
-        summary = _summary(tokenizer, tokens, counts, table, splits, skipped)
+        summary = _summary(spool, tokenizer, counts, table, splits, skipped)
         header = {
             "tokenizer": tokenizer.to_header(),
             "inputs": [Path(name).name for name in inputs],
@@ -166,9 +168,12 @@ class _Spool:
     def __init__(self, folder: Path) -> None:
         self.numbers = Numbers()
         self.documents = self.units = self.tokens = 0
+        self._open = ExitStack()
         try:
-            self._ids: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=1 << 20)
-            self._records: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=1 << 20)
+            self._ids = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
+            self._open.enter_context(self._ids)
+            self._records = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
+            self._open.enter_context(self._records)
         except OSError as error:
             raise DataError(f"{folder}: cannot be written to: {error.strerror}.") from None
 
@@ -179,37 +184,38 @@ class _Spool:
         self, kind: type[BaseException] | None, value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._ids.close()
-        self._records.close()
+        self._open.close()
 
     def fill(self, documents: Iterable[Document | str], rule: Rule, skipped: Skipped) -> None:
         """Encode documents with provisional ids, in order of first sight."""
-        encode = Coder(rule, self.numbers.of)
+        encode = Coder(rule, self.numbers)
         bos, eos = (struct.pack("=I", SPECIALS.index(token)) for token in (BOS, EOS))
         marked = rule.unit != "stream"
         pack = struct.Struct("=4q").pack
         write_ids, write_record = self._ids.write, self._records.write
+        filled = False  # whether the document has any tokens yet
         for document, parts in _parts(documents, rule):
-            start = self.units
-            for text in parts:
-                try:
-                    ids = encode(text)
-                except (DataError, UnicodeEncodeError) as error:
-                    fault = str(error) if isinstance(error, DataError) else "not Unicode text"
-                    reason = "special token" if isinstance(error, DataError) else fault
-                    skipped.bad(reason, document.where, fault)
-                    continue
+            try:
+                encoded = [(text, encode(text)) for text in parts]
+            except UnicodeEncodeError:
+                skipped.bad("not Unicode", document.where, "half a surrogate pair in the text")
+                continue
+            except DataError as error:
+                skipped.bad("special token", document.where, str(error))
+                continue
+            for text, ids in encoded:
                 if not ids:
                     continue
-                if marked:
-                    ids = bos + ids + eos
+                ids = bos + ids + eos if marked else ids
                 size = len(text) if text.isascii() else len(text.encode())
                 write_ids(ids)
                 write_record(pack(len(ids) // 4, self.documents, len(text), size))
                 self.units += 1
                 self.tokens += len(ids) // 4
-            if self.units > start and not document.more:
+                filled = True
+            if filled and not document.more:
                 self.documents += 1
+                filled = False
 
     def records(self) -> Iterator[Ints]:
         """The records in blocks of _UNITS."""
@@ -217,45 +223,34 @@ class _Spool:
         while data := self._records.read(_UNITS * 32):
             yield np.frombuffer(data, np.int64).reshape(-1, 4)  # (units, 4)
 
-    def ids(self) -> "_Ids":
+    def ids(self) -> Callable[[int], NDArray[np.uint32]]:
+        """A function that takes the next so many provisional ids, from the first on."""
         self._ids.seek(0)
-        return _Ids(self._ids)
-
-
-class _Ids:
-    """Reads provisional ids on from the start of the spool."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def take(self, count: int) -> NDArray[np.uint32]:
-        return np.frombuffer(self._file.read(count * 4), np.uint32)
+        return lambda count: np.frombuffer(self._ids.read(count * 4), np.uint32)
 
 
 def _parts(
     documents: Iterable[Document | str], rule: Rule
 ) -> Iterator[tuple[Document, Sequence[str]]]:
-    """Each document (or piece of one) with the texts in it that are a unit, or a line of a stream.
-    """
+    """Each document (or piece of one) with the texts in it that are a unit, or a line of a stream."""
     carried = ""
+    last, fresh = "", True
     for number, given in enumerate(documents, 1):
         document = Document(given, row=number) if isinstance(given, str) else given
         text = document.text
         if rule.unit == "stream":
-            if not document.more and text and text[-1] != "\n":
-                text += "\n"
+            if fresh and last not in ("", "\n"):
+                text = "\n" + text  # documents of a stream begin on a line of their own
+            last, fresh = text[-1:] or last, not document.more
             yield document, text.splitlines(keepends=True)
             continue
-        if carried:
-            text = carried + text
-            carried = ""
+        text, carried = carried + text, ""
         if document.more:
             # The last sentence may go on in the next piece; a document certainly does.
             pieces = cut_sentences(text) if rule.unit == "sentence" else [text]
             carried = pieces.pop() if pieces else ""
             text = "".join(pieces)
-        if text:
-            yield document, rule.units(text)
+        yield document, rule.units(text)
 
 
 class _Deal:
@@ -287,11 +282,11 @@ class _Deal:
 
     def _tokens(self) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int8]]]:
         """Provisional ids in blocks with the split of each."""
-        source = self._spool.ids()
+        take = self._spool.ids()
         if self._stream:
             for k, quota in enumerate(self.quotas):
                 for start in range(0, quota, _TOKENS):
-                    ids = source.take(min(_TOKENS, quota - start))
+                    ids = take(min(_TOKENS, quota - start))
                     yield ids, np.full(len(ids), k, np.int8)
             return
         for records, labels in self._labelled():
@@ -301,11 +296,11 @@ class _Deal:
                 a, b = np.searchsorted(ends, [start, stop - 1], side="right")
                 inside = np.minimum(ends[a : b + 1], stop)
                 lengths = np.diff(inside, prepend=start)
-                yield source.take(stop - start), np.repeat(labels[a : b + 1], lengths)
+                yield take(stop - start), np.repeat(labels[a : b + 1], lengths)
 
     def count(self) -> Ints:
         """How often each provisional id is in each split, (3, tokens)."""
-        counts = np.zeros((3, len(self._spool.numbers)), np.int64)
+        counts = np.zeros((3, len(SPECIALS) + len(self._spool.numbers)), np.int64)
         for ids, labels in self._tokens():
             for k in range(3):
                 part = ids[labels == k]
@@ -396,10 +391,10 @@ def quotas(total: int, split: Sequence[float]) -> list[int]:
 
 
 def _summary(
-    tokenizer: Tokenizer, tokens: list[str], counts: Ints, table: Ints,
+    spool: _Spool, tokenizer: Tokenizer, counts: Ints, table: Ints,
     splits: Mapping[str, SplitSummary], skipped: Skipped,
 ) -> Summary:  # fmt: skip
-    special = len(SPECIALS)
+    tokens, special = [*SPECIALS, *spool.numbers], len(SPECIALS)
     text = counts[:, special:]
     total = int(text.sum())
     known = table[special:] > 0
@@ -423,7 +418,7 @@ def _summary(
         rows.append((size, 1 - int(found[0]) / train, rate))
     return Summary(
         signature=tokenizer.signature, unit=tokenizer.rule.unit,
-        documents=0, units=sum(part.units for part in splits.values()),
+        documents=spool.documents, units=sum(part.units for part in splits.values()),
         tokens=total, distinct=int(np.count_nonzero(text.sum(axis=0))),
         vocabulary=len(tokenizer), kept=len(tokenizer) - reserved,
         coverage=1 - unknown / total, unknown_rate=unknown / total, rarest=rarest,
@@ -495,7 +490,7 @@ def _split(
     ids, starts, rows = (arrays[member] for member in names)
     check(ids.dtype in (np.uint16, np.uint32), "ids are not uint16 or uint32")
     check(starts.dtype == np.int64 and rows.dtype == np.int64, "starts and rows are not int64")
-    check(len(starts) > 0 and starts[0] == 0 and starts[-1] == len(ids), "starts do not fit the ids")
+    check(len(starts) > 0 and starts[0] == 0 and starts[-1] == len(ids), "starts do not fit ids")
     check((starts[1:] >= starts[:-1]).all(), "starts are not ascending")
     top = max((int(ids[k : k + _TOKENS].max()) for k in range(0, len(ids), _TOKENS)), default=0)
     check(top < len(tokenizer), f"an id of {top} in a vocabulary of {len(tokenizer)}")

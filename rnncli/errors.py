@@ -28,9 +28,20 @@ class MissingExtra(RnncliError):
     """An optional dependency that is not installed."""
 
 
+def escaped(text: str) -> str:
+    """`text` safe for a terminal: control characters but line breaks and tabs are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _spelled(c) for c in text)
+
+
 def shown(text: object, limit: int = 60) -> str:
-    """`text` made safe for a terminal: one line, control characters escaped, at most `limit` long."""
+    """`text` for a message: one line, at most `limit` long, control characters spelled out."""
     line = str(text)
     if len(line) > limit:
         line = line[: limit - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return "".join(c if c.isprintable() else _spelled(c) for c in line)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -21,14 +21,13 @@ from rnncli.config import Recipe
 from rnncli.errors import DivergenceError
 from rnncli.nn.model import Batch, Gradient, Model
 from rnncli.nn.optim import RULES, clip_elements, clip_norm, schedule, update
-from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm, Serial
+from rnncli.parallel import Comm, Crew, Serial, share
 
 Array = NDArray[Any]
 
-DROPOUT = 4  # what a random stream is for; batches.py has the others
+DROPOUT, RESET = 4, 5  # what a random stream is for; batches.py has the others
 AUTO_TOKENS, AUTO_EPOCHS = 12_000_000, 40  # without a limit: so many tokens, at most so many epochs
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
@@ -110,6 +109,7 @@ def train(
     validate: Callable[[Model], float] | None = None,
     *,
     comm: Comm | None = None,
+    threads: int = 1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Report]:
     """Train until the recipe's limits, the patience, or the caller has had enough.
@@ -121,7 +121,8 @@ def train(
     recipe, comm = run.recipe, comm or Serial()
     total = total_steps(recipe, plan)
     begun, done = clock(), run.progress
-    grads = run.model.params.like()
+    grads = [run.model.params.like() for _ in range(recipe.shards)]
+    crew = Crew(min(threads, recipe.shards))
     every = recipe.valid_every or min(plan.length(0), VALID_EVERY)
     run.finished = ""
 
@@ -140,7 +141,7 @@ def train(
     while not reason:
         length = plan.length(run.epoch)
         for work in plan.batches(run.epoch, run.batch):
-            report = _step(run, work, grads, comm)
+            report = _step(run, work, grads, crew, comm)
             run.batch += 1
             if run.batch == length:
                 run.epoch, run.batch = run.epoch + 1, 0
@@ -188,19 +189,19 @@ def _ended(run: TrainRun, total: int | None) -> str:
     return ""
 
 
-def _step(run: TrainRun, work: Work, grads: Params, comm: Comm) -> Report:
+def _step(run: TrainRun, work: Work, grads: list[Params], crew: Crew, comm: Comm) -> Report:
     """One update: gradient of the batch, clip, rule."""
     model, recipe = run.model, run.recipe
     targets = len(work.y)
-    grads.flat[:] = 0
     scale = {"mean": 1 / targets, "time": 1 / work.steps.B, "sum": 1.0}[recipe.loss]
-    rng = stream(recipe.seed, DROPOUT, run.step)
-    with np.errstate(over="ignore", invalid="ignore"):  # seen to right below
-        out = batch_gradient(model, work, run.state, grads, scale, rng)
-    comm.add(grads.flat)
-    nats = comm.total(float(np.sum(out.nats, dtype=np.float64))) / targets
+    nats, state = batch_gradient(
+        model, work, _carried(run), grads, scale, crew=crew, seed=(recipe.seed, run.step)
+    )
+    flat = grads[0].flat
+    comm.add(flat)
+    nats = comm.total(nats) / targets
     clip = clip_norm if recipe.clip_by == "norm" else clip_elements
-    norm = clip(grads.flat, recipe.clip)
+    norm = clip(flat, recipe.clip)
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise DivergenceError(
             f"the loss is no longer finite at step {run.step + 1} (loss {nats}, gradient norm "
@@ -210,32 +211,69 @@ def _step(run: TrainRun, work: Work, grads: Params, comm: Comm) -> Report:
     if recipe.random_bptt:
         rate *= work.steps.T / recipe.bptt
     run.step += 1
-    update(recipe.rule, model.params.flat, grads.flat, run.slots, rate, run.step, recipe)
+    update(recipe.rule, model.params.flat, flat, run.slots, rate, run.step, recipe)
     if run.averaged:
         run.averaged += 1
         run.slots["average"] += (model.params.flat - run.slots["average"]) / run.averaged
-    run.state = out.state
+    run.state = state
     run.tokens += targets
     run.epoch_nats += nats * targets
     run.epoch_tokens += targets
     return Report("step", run.step, run.epoch, run.progress, nats, targets, norm, rate)
 
 
+def _carried(run: TrainRun) -> State | None:
+    """The carried state; with `reset`, some streams begin anew, as each text does at its start."""
+    state, rate = run.state, run.recipe.reset
+    if state is None or not rate:
+        return state
+    keep = stream(run.recipe.seed, RESET, run.step).random(state.h.shape[-1]) >= rate
+    return State(state.h * keep, None if state.c is None else state.c * keep)
+
+
 def batch_gradient(
     model: Model,
     work: Work,
     carried: State | None,
-    grads: Params,
+    grads: list[Params],
     scale: float,
-    rng: np.random.Generator | None,
-) -> Gradient:
-    """The gradient of a batch, from a fresh state or from the state carried into it."""
-    state = model.zero_state(work.steps.B)
-    if work.carried and carried is not None:
-        state.h[..., : work.carried] = carried.h[..., : work.carried]
-        if state.c is not None and carried.c is not None:
-            state.c[..., : work.carried] = carried.c[..., : work.carried]
-    return model.gradients(Batch(work.x, work.y, work.steps), state, grads, rng=rng, scale=scale)
+    *,
+    crew: Crew,
+    seed: tuple[int, int] | None = None,
+) -> tuple[float, State]:
+    """The summed nats of a batch and its last state; its gradient is left in `grads[0]`.
+
+    The batch is cut into as many shards as there are `grads`, which the crew runs side by side.
+    Each sequence goes on from `carried` as the batch says, the others from a fresh state. `seed`
+    (run, step) names the stream of each shard's dropout; None means no dropout.
+    """
+    shards = min(len(grads), work.steps.B)
+
+    def run(k: int) -> Gradient:
+        part, grad = share(work, k, shards), grads[k]
+        grad.flat[:] = 0
+        state = model.zero_state(part.steps.B)
+        if part.carried and carried is not None:
+            n = part.carried
+            state.h[..., :n] = carried.h[..., k::shards][..., :n]
+            if state.c is not None and carried.c is not None:
+                state.c[..., :n] = carried.c[..., k::shards][..., :n]
+        rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
+        batch = Batch(part.x, part.y, part.steps)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers
+            return model.gradients(batch, state, grad, rng=rng, scale=scale)
+
+    parts = crew.map(run, shards)
+    for grad in grads[1:shards]:
+        grads[0].flat += grad.flat
+    last = parts[0].state
+    if shards > 1:
+        last = model.zero_state(work.steps.B)
+        for k, part in enumerate(parts):
+            last.h[..., k::shards] = part.state.h
+            if last.c is not None:
+                last.c[..., k::shards] = part.state.c
+    return sum(float(np.sum(part.nats, dtype=np.float64)) for part in parts), last
 
 
 def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float:
@@ -245,9 +283,7 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
     nats = validate(Model(run.model.config, run.model.params.like(flat)))
     earlier = [row["valid"] for row in run.history]
     train_nats = run.epoch_nats / run.epoch_tokens if run.epoch_tokens else run.last_epoch_nats
-    run.history.append(
-        {"step": run.step, "epoch": run.epoch, "train": train_nats, "valid": nats}
-    )
+    run.history.append({"step": run.step, "epoch": run.epoch, "train": train_nats, "valid": nats})
     if nats < run.best_nats:
         run.best, run.best_nats, run.stale = flat.copy(), nats, 0
     else:
@@ -266,14 +302,3 @@ def _end_epoch(run: TrainRun) -> Report:
         run.rate_factor *= run.recipe.factor
     run.last_epoch_nats, run.epoch_nats, run.epoch_tokens = nats, 0.0, 0
     return Report("epoch", run.step, run.epoch, run.progress, nats)
-
-
-def share(work: Work, rank: int, size: int) -> Work:
-    """The part of a batch that process `rank` of `size` computes: every size-th sequence."""
-    steps, mine = work.steps, np.arange(rank, work.steps.B, size)
-    sizes = [int(np.count_nonzero(mine < n)) for n in steps.sizes]
-    at = np.concatenate(
-        [c.start + mine[:n] for c, n in zip(steps.columns, sizes, strict=True)]
-    )
-    kept = Steps(tuple(n for n in sizes if n))
-    return Work(work.x[at], work.y[at], kept, int(np.count_nonzero(mine < work.carried)))

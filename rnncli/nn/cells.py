@@ -53,7 +53,13 @@ def _tanh_gates(gates: Array, sigmoids: int) -> None:
 
 
 def rnn_forward(
-    a: Array, w: Weights, state: State, steps: Steps, *, reverse: bool = False, activation: Activation = "tanh"
+    a: Array,
+    w: Weights,
+    state: State,
+    steps: Steps,
+    *,
+    reverse: bool = False,
+    activation: Activation = "tanh",
 ) -> tuple[Array, State, Cache]:
     """h = act(a + Wh h_prev) (Elman 1990).
 

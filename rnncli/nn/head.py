@@ -53,7 +53,14 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
 
 
 def loss_and_gradients(
-    x: Array, W: Array, b: Array, y: Array, weight: Array, dW: Array, db: Array, block: int | None = None
+    x: Array,
+    W: Array,
+    b: Array,
+    y: Array,
+    weight: Array,
+    dW: Array,
+    db: Array,
+    block: int | None = None,
 ) -> tuple[Array, Array]:
     """The nats of each column (N,) and d (sum of weight * nats) / dx (F, N).
 

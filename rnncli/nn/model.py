@@ -23,6 +23,7 @@ from rnncli.nn.stack import DIRECTIONS, Source, State, dropped, stack_backward, 
 
 Array = NDArray[Any]
 
+
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape, in the order of the flat vector."""
     H, P, GH = config.hidden, config.states, config.gates * config.hidden
@@ -202,8 +203,10 @@ class Model:
         mask_in = mask_rows = None
         if config.head != "values" and not config.embed:
             source = Source(ids=x)
-        elif config.embed and config.inputs < steps.N and (
-            rng is None or not (rate_in or config.dropout_embed)
+        elif (
+            config.embed
+            and config.inputs < steps.N
+            and (rng is None or not (rate_in or config.dropout_embed))
         ):
             source = Source(ids=x, embed=self.params["embed.W"])
         else:

@@ -153,9 +153,7 @@ def clip_elements(grads: Array, limit: float) -> float:
     return size
 
 
-def schedule(
-    recipe: Recipe, progress: float, epoch: int
-) -> float:
+def schedule(recipe: Recipe, progress: float, epoch: int) -> float:
     """What the learning rate is multiplied by: a pure function of where the run is.
 
     progress in [0, 1], epoch from 0. linear and cosine fall from 1 to `floor` after a linear rise

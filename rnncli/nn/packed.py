@@ -28,7 +28,11 @@ class Steps:
 
     def __post_init__(self) -> None:
         sizes = self.sizes
-        if not sizes or min(sizes) < 1 or any(b > a for a, b in zip(sizes, sizes[1:], strict=False)):
+        if (
+            not sizes
+            or min(sizes) < 1
+            or any(b > a for a, b in zip(sizes, sizes[1:], strict=False))
+        ):
             raise DataError("a batch needs one step or more, and sequences sorted longest first")
 
     @classmethod

@@ -160,19 +160,15 @@ def _project_forward(source: Source, w: dict[str, Array]) -> tuple[Array, Any]:
     """
     x, ids, embed = source
     Wx, b, gain = w["Wx"], w.get("b"), w.get("gx")
-    table = None
     if ids is not None:
-        table = Wx if embed is None else embed @ Wx.T  # (V, G*H)
-        if b is not None and gain is None:
-            table = table + b
-        a = gather_forward(table, ids)
+        a = gather_forward(Wx if embed is None else embed @ Wx.T, ids)
     else:
         assert x is not None
         a = Wx @ x
     norm = None
     if gain is not None:
         a, norm = layer_norm_forward(a, gain)
-    if b is not None and (gain is not None or table is None):
+    if b is not None:
         a += b[:, None]
     return a, (source, w, norm)
 

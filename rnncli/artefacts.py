@@ -1,0 +1,540 @@
+"""The .npz files of rnncli: a crash while writing cannot break them, damage cannot pass the reader.
+
+A file is an uncompressed zip of .npy members; `np.load` opens it. The last member, `meta.npy`, is
+text: the sha256 of a JSON object, a newline, the object (format, version, kind, arrays, header).
+The bytes are canonical: the reader works out what the writer would have written and compares.
+A later format keeps the place and the form of `meta.npy`, so that its version can be read.
+Knows files (POSIX: locks, directory syncs), not what the arrays or the header mean.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import mmap
+import os
+import re
+import secrets
+import stat
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from rnncli.errors import ArtefactError, shown
+
+JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
+
+FORMAT = "rnncli"
+VERSION = 1
+KINDS = {"data": "rnncli tokenize", "model": "rnncli train"}  # kind: the command that makes it
+DTYPES = ("|b1", "|u1", "<u2", "<u4", "<i2", "<i4", "<i8", "<f4", "<f8")
+MAX_MEMBERS = 1024
+MAX_META = 8 << 20  # bytes
+MAX_VALUES = 500_000  # in the JSON: a value of 3 bytes can take 100 in memory
+
+_NAME = re.compile(r"(?!meta$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.npy)")
+_ALIGN = 64
+_BLOCK = 1 << 20
+_FULL = 0xFFFFFFFF  # in a 32-bit zip field: the value is in the 64-bit one
+_ZIP64 = 0xFFFFFFFF  # values from here on need the 64-bit field
+_DATE = 1 << 5 | 1  # 1980-01-01
+_PADDING = 0x6E72  # id of the extra field that aligns the data, and carries the mark
+_MARK = FORMAT.encode()
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+
+
+class Stream(NamedTuple):
+    """A member written as its blocks come; together they hold exactly `shape`, in C order."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    blocks: Iterable[np.ndarray]
+
+
+class Artefact(NamedTuple):
+    """A file that was read and checked; the arrays are in the order of the file."""
+
+    path: str
+    kind: str
+    header: dict[str, JSON]
+    arrays: dict[str, np.ndarray]
+
+
+# --- the format: every byte that is not data, from name, dtype, shape, place and CRC ---
+
+
+class _Member(NamedTuple):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int  # of its local header
+    crc: int = 0  # of the .npy header and the data
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def npy(self) -> bytes:
+        """The .npy header, format 1.0."""
+        fields = f"{{'descr': {self.dtype!r}, 'fortran_order': False, 'shape': {self.shape!r}, }}"
+        fields += " " * (-(10 + len(fields) + 1) % _ALIGN) + "\n"
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(fields)) + fields.encode()
+
+    @property
+    def head(self) -> bytes:
+        """All that stands before the data: local header and .npy header."""
+        name, npy = f"{self.name}.npy".encode(), self.npy
+        size = len(npy) + self.nbytes
+        wide = size >= _ZIP64
+        extra = struct.pack("<2H2Q", 1, 16, size, size) if wide else b""
+        used = self.offset + _LOCAL.size + len(name) + len(extra) + 4 + len(_MARK)
+        mark = _MARK + bytes(-used % _ALIGN)
+        extra += struct.pack("<2H", _PADDING, len(mark)) + mark
+        size = _FULL if wide else size
+        fixed = (45 if wide else 20, 0, 0, 0, _DATE, self.crc, size, size, len(name), len(extra))
+        return _LOCAL.pack(b"PK\3\4", *fixed) + name + extra + npy
+
+    @property
+    def start(self) -> int:
+        return self.offset + len(self.head)
+
+    @property
+    def end(self) -> int:
+        return self.start + self.nbytes
+
+    @property
+    def entry(self) -> bytes:
+        """Its entry in the central directory."""
+        name, size, offset = f"{self.name}.npy".encode(), len(self.npy) + self.nbytes, self.offset
+        wide = []
+        if size >= _ZIP64:
+            wide, size = [size, size], _FULL
+        if offset >= _ZIP64:
+            wide, offset = [*wide, offset], _FULL
+        extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+        needs = 45 if wide else 20
+        fixed = (needs, needs, 0, 0, 0, _DATE, self.crc, size, size, len(name), len(extra))
+        return _CENTRAL.pack(b"PK\1\2", *fixed, 0, 0, 0, 0, offset) + name + extra
+
+
+def _tail(members: list[_Member]) -> bytes:
+    """The central directory and the end records."""
+    directory = b"".join(member.entry for member in members)
+    count, size, start = len(members), len(directory), members[-1].end
+    end64 = b""
+    if start >= _ZIP64:
+        end64 = _END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+        end64 += _LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
+        start = _FULL
+    return directory + end64 + _END.pack(b"PK\5\6", 0, 0, count, count, size, start, 0)
+
+
+def _dumps(value: JSON) -> bytes:
+    text = json.dumps(
+        value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+    )
+    return text.encode()
+
+
+def _loads(text: bytes) -> JSON:
+    """The value of canonical JSON of bounded size; anything else is a ValueError."""
+    if len(text) > MAX_META or sum(text.count(mark) for mark in b"[{,:") > MAX_VALUES:
+        raise ValueError("the header is too large")
+    try:
+        value = json.loads(text)
+        # Bars NaN, 1e999, lone surrogates, keys that are not strings, and keys that come twice.
+        if _dumps(value) != text:
+            raise ValueError("the header is not canonical JSON")
+    except RecursionError:
+        raise ValueError("the header is nested too deeply") from None
+    return value
+
+
+def _octets(array: np.ndarray) -> memoryview:
+    """The memory of a C-ordered array; of one without elements too, unlike `memoryview.cast`."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+# --- writing ---
+
+
+def write(
+    path: str | os.PathLike[str],
+    kind: str,
+    header: Mapping[str, JSON],
+    arrays: Mapping[str, np.ndarray | Stream],
+) -> None:
+    """Write a file whole or not at all; it replaces an older one only when it is on the disk.
+
+    The header is taken after the last block has come. The same input gives the same bytes.
+    A name, dtype or number of elements that does not fit is a ValueError, a trouble of the
+    file system an ArtefactError; what was there before is then still there.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no kind of file: {kind!r}")
+    if len(arrays) >= MAX_MEMBERS:
+        raise ValueError(f"{len(arrays)} arrays, at most {MAX_MEMBERS - 1}")
+    streams = {name: _stream(name, array) for name, array in arrays.items()}
+    with _replacing(os.fspath(path)) as put:
+        members: list[_Member] = []
+        table = {}
+        for name, stream in streams.items():
+            member, sha256 = _put_member(put, name, stream, members[-1].end if members else 0)
+            members.append(member)
+            table[name] = {"dtype": member.dtype, "shape": member.shape, "sha256": sha256}
+        meta = {"format": FORMAT, "version": VERSION, "kind": kind, "arrays": table}
+        text = _dumps({**meta, "header": dict(header)})
+        _loads(text)  # what could not be read again is not written
+        text = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+        letters = np.frombuffer(text, np.uint8)
+        stream = Stream(letters.dtype, letters.shape, [letters])
+        members.append(_put_member(put, "meta", stream, members[-1].end if members else 0)[0])
+        put(_tail(members), members[-1].end)
+
+
+def _stream(name: str, array: np.ndarray | Stream) -> Stream:
+    """`array` as little-endian blocks of a dtype, shape and name that the format has."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"no name for an array: {name!r}")
+    if isinstance(array, np.ndarray):
+        array = Stream(array.dtype, array.shape, [array])
+    dtype = np.dtype(array.dtype).newbyteorder("<")
+    shape = tuple(int(n) for n in array.shape)
+    if not _fits(dtype.str, list(shape)):
+        raise ValueError(f"array {name!r}: dtype {dtype} or shape {shape} is not in the format")
+    return Stream(dtype, shape, array.blocks)
+
+
+def _fits(dtype: JSON, shape: JSON) -> bool:
+    return (
+        type(dtype) is str
+        and dtype in DTYPES
+        and type(shape) is list
+        and len(shape) <= 32
+        and all(type(n) is int and n >= 0 for n in shape)
+        and math.prod(max(n, 1) for n in shape) < 2**59  # so that NumPy can count its bytes
+    )
+
+
+_Put: TypeAlias = "Callable[[memoryview | bytes, int], None]"
+
+
+def _put_member(put: _Put, name: str, stream: Stream, offset: int) -> tuple[_Member, str]:
+    """Write one member at `offset`; returns it and the sha256 of its data."""
+    member = _Member(name, stream.dtype.str, stream.shape, offset)
+    put(member.head, offset)
+    at, end, crc, digest = member.start, member.end, zlib.crc32(member.npy), hashlib.sha256()
+    for block in stream.blocks:
+        if block.dtype.newbyteorder("<") != stream.dtype:
+            raise ValueError(f"array {name!r}: a block of {block.dtype}, not {stream.dtype}")
+        data = _octets(np.asarray(block, stream.dtype, order="C"))
+        if at + len(data) > end:
+            raise ValueError(f"array {name!r}: more elements than its shape {stream.shape} holds")
+        for i in range(0, len(data), _BLOCK):  # small enough to stay in the cache for all three
+            piece = data[i : i + _BLOCK]
+            digest.update(piece)
+            crc = zlib.crc32(piece, crc)
+            put(piece, at + i)
+        at += len(data)
+    if at != end:
+        raise ValueError(f"array {name!r}: fewer elements than its shape {stream.shape} holds")
+    member = member._replace(crc=crc)
+    put(member.head, offset)  # now with the CRC
+    return member, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _telling(path: str, doing: str) -> Iterator[None]:
+    """Turn the trouble of the file system into one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ArtefactError(f"{shown(path, 300)}: cannot {doing}: {reason}.") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[_Put]:
+    """Yield `put(data, offset)` into a temporary that becomes `path` when the block ends well."""
+    target = os.path.realpath(path)  # a link stays a link
+    folder, name = os.path.split(target)
+    prefix = f".{name[:50]}.rnncli-tmp-"
+    with _telling(path, "write"):
+        mode = _mode(path, target)
+        _sweep(folder, prefix)
+        temporary, file = _create(os.path.join(folder, prefix), 0o666 if mode is None else mode)
+
+    def put(data: memoryview | bytes, offset: int) -> None:
+        with _telling(path, "write"):
+            while data:
+                done = os.pwrite(file, data, offset)
+                data, offset = data[done:], offset + done
+
+    try:
+        yield put
+        with _telling(path, "write"):
+            if mode is not None:
+                os.fchmod(file, mode)
+            os.fsync(file)
+            os.replace(temporary, target)
+            _sync_folder(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(file)
+
+
+def _mode(path: str, target: str) -> int | None:
+    """The permissions of the file to be replaced, None where there is none yet."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise ArtefactError(f"{shown(path, 300)}: not a regular file. Write to another name.")
+    return mode & 0o777
+
+
+def _create(prefix: str, mode: int) -> tuple[str, int]:
+    """A new temporary, locked for as long as it is open: path and descriptor."""
+    while True:
+        path = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a sweep has it already, and removes it
+            os.close(file)
+            continue
+        except OSError:  # no locks on this file system; a sweep leaves the file alone then
+            return path, file
+        if os.fstat(file).st_nlink:  # not swept before it was locked
+            return path, file
+        os.close(file)
+
+
+def _sweep(folder: str, prefix: str) -> None:
+    """Remove the temporaries of killed processes: those that nobody holds a lock on."""
+    for name in os.listdir(folder):
+        if not re.fullmatch(re.escape(prefix) + r"\d+-[0-9a-f]{8}", name):
+            continue
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(file)
+
+
+def _sync_folder(folder: str) -> None:
+    """Put the new name of a file on the disk."""
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what some network file systems say
+            raise
+    finally:
+        os.close(directory)
+
+
+# --- reading ---
+
+
+class _File(NamedTuple):
+    """An open file of known size; every read goes through its one descriptor."""
+
+    path: str
+    descriptor: int
+    size: int
+
+    def bytes(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`, which must lie in the file."""
+        if not 0 <= start <= end <= self.size:
+            raise self.damaged("its parts do not fit its size")
+        out = bytearray(end - start)
+        self.fill(memoryview(out), start)
+        return bytes(out)
+
+    def fill(self, out: memoryview, start: int) -> None:
+        with _telling(self.path, "read"):
+            while out:
+                done = os.preadv(self.descriptor, [out], start)
+                if not done:
+                    raise self.damaged("it was cut short while it was read")
+                out, start = out[done:], start + done
+
+    def error(self, text: str) -> ArtefactError:
+        return ArtefactError(f"{shown(self.path, 300)}: {text}.")
+
+    def damaged(self, what: str) -> ArtefactError:
+        return self.error(f"damaged: {what}. Restore it or make it again")
+
+
+def read(
+    path: str | os.PathLike[str], kind: str | None = None, *, mapped: bool = False
+) -> Artefact:
+    """Read a file and check every byte of it, of the wanted `kind` if one is given.
+
+    `mapped` arrays are read-only views of the file on the disk, and stay what they are when
+    another file takes its name. ArtefactError for anything that `write` did not write.
+    """
+    path = os.fspath(path)
+    with _telling(path, "read"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait
+    try:
+        with _telling(path, "read"):
+            status = os.fstat(descriptor)
+        file = _File(path, descriptor, status.st_size)
+        if not stat.S_ISREG(status.st_mode):
+            raise file.error("not a regular file")
+        members, meta = _parse(file, kind)
+        view = None
+        if mapped:
+            try:
+                with _telling(path, "map"):
+                    view = mmap.mmap(descriptor, file.size, access=mmap.ACCESS_READ)
+            except ValueError:
+                raise file.damaged("it was cut short while it was read") from None
+        arrays = {}
+        for member in members:
+            sha256 = meta["arrays"][member.name]["sha256"]
+            arrays[member.name] = _array(file, member, sha256, view)
+        return Artefact(path, meta["kind"], meta["header"], arrays)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(file: _File, kind: str | None) -> tuple[list[_Member], dict[str, JSON]]:
+    """The members and the meta object of a file in which only data can still be wrong."""
+    if not file.size:
+        raise file.error("an empty file")
+    head = file.bytes(0, min(file.size, 256))
+    if not head.startswith(b"PK"):
+        raise file.error("not an rnncli file (plain text?)")
+    foreign = file.error("an .npz file, but not written by rnncli")
+    if _MARK not in head:
+        raise foreign
+    start, found, size = _directory(file)
+    size -= 2 * _ALIGN  # of its .npy header
+    if not found or found[-1][0] != "meta" or not 0 <= size <= min(start, 65 + MAX_META):
+        raise foreign
+    letters = file.bytes(start - size, start)
+    text = letters[65:]
+    if letters[:65] != hashlib.sha256(text).hexdigest().encode() + b"\n":
+        raise file.damaged("its header has another checksum")
+    try:
+        meta = _loads(text)
+    except ValueError as error:
+        raise file.damaged(str(error)) from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise foreign
+    _check_meta(file, meta, kind)
+    if sorted(name for name, _ in found[:-1]) != sorted(meta["arrays"]):
+        raise file.damaged("its members are not those that its header lists")
+    members: list[_Member] = []
+    table = {**meta["arrays"], "meta": {"dtype": "|u1", "shape": [len(letters)]}}
+    offset = 0
+    for name, crc in found:
+        shape = tuple(table[name]["shape"])
+        member = _Member(name, table[name]["dtype"], shape, offset, crc)
+        if file.bytes(offset, member.start) != member.head:
+            raise file.damaged(f'member "{name}" is not where and what it should be')
+        members.append(member)
+        offset = member.end
+    if offset != start or file.bytes(start, file.size) != _tail(members):
+        raise file.damaged("its directory is not what it should be")
+    return members[:-1], meta
+
+
+def _directory(file: _File) -> tuple[int, list[tuple[str, int]], int]:
+    """Where the central directory begins, the names and CRCs in it, the size of the last member."""
+    torn = file.damaged("its end is missing, or something was added")
+    end = file.size - _END.size
+    magic, *_, length, start, _ = _END.unpack(file.bytes(end, file.size))
+    if start == _FULL:
+        end -= _END64.size + _LOCATOR.size
+        start = _END64.unpack(file.bytes(end, end + _END64.size))[-1]
+    if magic != b"PK\5\6" or start + length != end or length > MAX_MEMBERS * 256:
+        raise torn
+    entries = file.bytes(start, end)
+    found, size, at = [], 0, 0
+    while at < len(entries):
+        if len(entries) - at < _CENTRAL.size:
+            raise torn
+        fields = _CENTRAL.unpack_from(entries, at)
+        crc, size, name_length, extra_length = fields[7], *fields[9:12]
+        extra = at + _CENTRAL.size + name_length
+        name = entries[at + _CENTRAL.size : extra].decode("ascii", "replace")
+        if size == _FULL:
+            size = int.from_bytes(entries[extra + 4 : extra + 12], "little")
+        found.append((name.removesuffix(".npy"), crc))
+        at = extra + extra_length
+    if len(found) > MAX_MEMBERS:
+        raise torn
+    return start, found, size
+
+
+def _check_meta(file: _File, meta: dict[str, JSON], kind: str | None) -> None:
+    """Refuse another version, another kind, and a table of arrays that the format does not have."""
+    version = meta.get("version")
+    if type(version) is int and version > VERSION:
+        newer = f"format {shown(version)}, this one reads {VERSION}"
+        raise file.error(f"written by a newer rnncli ({newer}). Upgrade")
+    good = (
+        type(version) is int
+        and version == VERSION
+        and set(meta) == {"format", "version", "kind", "arrays", "header"}
+        and isinstance(meta["kind"], str)
+        and meta["kind"] in KINDS
+        and isinstance(meta["header"], dict)
+        and isinstance(meta["arrays"], dict)
+        and all(
+            _NAME.fullmatch(name)
+            and isinstance(spec, dict)
+            and set(spec) == {"dtype", "shape", "sha256"}
+            and _fits(spec["dtype"], spec["shape"])
+            for name, spec in meta["arrays"].items()
+        )
+    )
+    if not good:
+        raise file.damaged("its header is not one that rnncli writes")
+    if kind not in (None, meta["kind"]):
+        wanted = f"a {kind} file is needed here (the output of {KINDS[kind]})"
+        raise file.error(f"a {meta['kind']} file, but {wanted}")
+
+
+def _array(file: _File, member: _Member, sha256: JSON, mapped: mmap.mmap | None) -> np.ndarray:
+    """The data of one member, checked; read through the descriptor even when they are mapped."""
+    out = None
+    if mapped is None or not member.nbytes:
+        array = np.empty(member.shape, member.dtype)
+        out = _octets(array)
+    else:
+        count = math.prod(member.shape)
+        array = np.frombuffer(mapped, member.dtype, count, member.start).reshape(member.shape)
+    spare = memoryview(bytearray(_BLOCK if out is None else 0))
+    digest = hashlib.sha256()
+    for at in range(0, member.nbytes, _BLOCK):
+        n = min(_BLOCK, member.nbytes - at)
+        block = spare[:n] if out is None else out[at : at + n]
+        file.fill(block, member.start + at)
+        digest.update(block)
+    if digest.hexdigest() != sha256:
+        raise file.damaged(f'member "{member.name}" has another checksum')
+    if mapped is not None:
+        array.flags.writeable = False
+    return array

@@ -1,0 +1,98 @@
+"""The `rnncli` command: the only part that knows click, the terminal and signals.
+
+Commands are short: read options, call the library, print. Here stands what they share at the edge:
+one line for an error, and exit codes that scripts can trust.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from rnncli import __version__
+from rnncli.cli.evaluate import evaluate
+from rnncli.cli.sample import sample
+from rnncli.cli.tokenize import tokenize
+from rnncli.cli.train import train
+from rnncli.errors import RnncliError
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
+
+@click.group(context_settings={**HELP, "auto_envvar_prefix": "RNNCLI"})
+@click.version_option(__version__, prog_name="rnncli")
+def main() -> None:
+    """Recurrent language models from the command line, in NumPy.
+
+    \b
+    comments.csv --tokenize--> data.npz --train--> model.npz --sample--> text
+                                   \\__________________\\-------eval----> figures
+
+    \b
+    rnncli tokenize comments.csv --column body -o data.npz
+    rnncli train data.npz -o model.npz
+    rnncli sample model.npz --prefix "I think"
+    rnncli eval model.npz data.npz --split test
+
+    Results go to standard output, progress and notes to standard error. An option may also come
+    from the environment: RNNCLI_TRAIN_HIDDEN=512. NO_COLOR is respected.
+
+    Exit codes: 0 done, 1 bad data or file, 2 wrong use, 130 and 143 stopped by a signal (a training
+    run is saved first), 141 the reader of a pipe has gone.
+    """
+
+
+for command in (tokenize, train, sample, evaluate):
+    main.add_command(command)
+
+
+def run() -> NoReturn:
+    """The entry point: the command, and an exit code for whatever becomes of it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            # Text in any script, whatever the locale; only characters that no encoding has fail.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        if sys.stdout is None:
+            raise OSError("standard output is closed")
+        colour = False if os.environ.get("NO_COLOR") else None
+        code = main.main(prog_name="rnncli", standalone_mode=False, color=colour)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except RnncliError as error:
+        code = _say(str(error))
+    except BrokenPipeError:
+        code = 141
+    except (click.Abort, KeyboardInterrupt):
+        _die(signal.SIGINT)
+    except MemoryError:
+        code = _say("out of memory. Use a smaller --batch, --bptt or --hidden.")
+    except OSError as error:
+        code = _say(f"{error.filename or 'standard output'}: {error.strerror or error}.")
+    with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has no reader
+        if code in (1, 141) and sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str) -> int:
+    """Print an error as one line; the exit code that goes with it."""
+    with contextlib.suppress(OSError):
+        click.echo(f"rnncli: {message}", err=True)
+    return 1
+
+
+def _die(number: int) -> NoReturn:
+    """End by the signal itself, so that the shell sees it."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)

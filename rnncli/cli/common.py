@@ -1,0 +1,180 @@
+"""What several commands share: kinds of option values, threads, YAML files, a live line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BLAS_THREADS = (
+    "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+class Duration(click.ParamType):
+    """Seconds, written as 90, 90s, 10m, 1h30m."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        text = str(value).strip()
+        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+        if not match or not text:
+            self.fail(f"{value!r} is not a time such as 90s, 10m or 1h30m.", param, ctx)
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+
+
+def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int:
+    """One BLAS thread in each of ours; BLAS reads its number when numpy is loaded, so: now.
+
+    Several BLAS threads on the small matrices of a recurrence wait for one another more than they
+    compute, and far more when another program runs.
+    """
+    for name in BLAS_THREADS:
+        os.environ[name] = "1"
+    return value or cores()
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), callback=_threads, is_eager=True,
+    help="Threads to compute with [default: the cores].",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, help="Seed of everything that is random."
+)
+
+
+def config_option(function: F) -> F:
+    """`--config FILE`: a YAML file of options, which flags and the environment override."""
+
+    def fill(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+        if path is None:
+            return
+        from rnncli.errors import ConfigError, shown
+        from rnncli.presets import parse
+
+        try:
+            text = Path(path).read_text("utf-8")
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: not UTF-8 text.") from None
+        known = {p.name: p for p in ctx.command.params if p.name not in (param.name, "help")}
+        values = parse(text, path)
+        for key, value in values.items():
+            if key not in known:
+                raise ConfigError(
+                    f'{path}: there is no option "{shown(key)}" '
+                    f"(there are: {', '.join(sorted(str(k) for k in known))})."
+                )
+            check(path, key, value, known[key])
+        ctx.default_map = values
+
+    def check(path: str, key: str, value: Any, option: click.Parameter) -> None:
+        from rnncli.errors import ConfigError, shown
+
+        flag = isinstance(option, click.Option) and option.is_flag
+        text = isinstance(option.type, click.types.StringParamType | click.Choice)
+        items = value if isinstance(value, list) and option.multiple else [value]
+        for item in items:
+            wrong = isinstance(item, (list, dict)) or item is None or flag != isinstance(item, bool)
+            if wrong or (text and not isinstance(item, str)):
+                wanted = "true or false" if flag else "text in quotes" if text else "a single value"
+                raise ConfigError(f"{path}: {key} takes {wanted}, not {shown(repr(item))}.")
+
+    return click.option(
+        "--config", type=click.Path(exists=True, dir_okay=False), callback=fill, is_eager=True,
+        expose_value=False, help="YAML file with options of this command (key: value).",
+    )(function)  # fmt: skip
+
+
+def note(message: str, quiet: bool = False) -> None:
+    """A line for the reader, on standard error."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def clock(seconds: float) -> str:
+    """3725 -> 1:02:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Live:
+    """One line that is written over on a terminal, and plain lines now and then elsewhere."""
+
+    def __init__(self, quiet: bool = False, every: float = 10.0) -> None:
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.every = 0.1 if self.terminal else every
+        self._next = time.monotonic() + (0 if self.terminal else every)
+        self._shown = False
+
+    def due(self) -> bool:
+        """Whether it is time for another line."""
+        return not self.quiet and time.monotonic() >= self._next
+
+    def show(self, line: str) -> None:
+        """Write the line over the last one; off a terminal, write it below."""
+        self._next = time.monotonic() + self.every
+        if self.quiet:
+            return
+        if self.terminal:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            click.echo(f"\r\x1b[K{line[: width - 1]}", err=True, nl=False)
+            self._shown = True
+        else:
+            click.echo(line, err=True)
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._shown = False
+
+    def keep(self, line: str) -> None:
+        """Write a line that stays."""
+        self.clear()
+        note(line, self.quiet)
+
+
+@contextlib.contextmanager
+def stops() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are put into the list; a second one ends the process at once."""
+    import signal
+
+    caught: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield caught
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

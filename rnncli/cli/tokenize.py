@@ -1,0 +1,164 @@
+"""`rnncli tokenize`: text files -> data.npz."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnncli.cli.common import Live, json_option, note, quiet_option, seed_option
+from rnncli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rnncli.dataset import Summary
+
+
+class Shares(click.ParamType):
+    """0.9,0.05,0.05."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of shares such as 0.9,0.05,0.05.", param, ctx)
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("-o", "--output", required=True, type=click.Path(), help="Data file to write (.npz).")
+@click.option(
+    "--column",
+    help="Column of the text: a name, or a number from 1; for JSON Lines a key. Default: the only "
+    "column, else body, text, comment, content or title.",
+)
+@click.option("--delimiter", help="Between columns [default: comma, tab for .tsv].")
+@click.option("--encoding", default="utf-8", help="Of the input; a byte order mark is dropped.")
+@click.option("--header/--no-header", default=True, help="The first row names the columns.")
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "tsv", "txt", "jsonl"]),
+    help="Of the input [default: by the file's name; csv for standard input].",
+)  # fmt: skip
+@click.option("--whole-file", is_flag=True, help="A text file is one text, not one a line.")
+@click.option(
+    "--on-bad-row", type=click.Choice(["error", "skip"]), default="error",
+    help="What to do with a row that cannot be read.",
+)  # fmt: skip
+@click.option(
+    "--level", type=click.Choice(["word", "char", "byte"]), default="word", help="What a token is."
+)
+@click.option(
+    "--unit", type=click.Choice(["sentence", "document", "stream"]),
+    help="What is wrapped in <s> and </s>; a stream is one running text without them "
+    "[default: document, stream with --whole-file].",
+)  # fmt: skip
+@click.option("--lower/--no-lower", default=None, help="Lower-case the text [default: for words].")
+@click.option(
+    "--vocab-size", type=click.IntRange(0),
+    help="Size of the vocabulary, special tokens included; 0: all [default: 8000 for words, all "
+    "for characters and bytes].",
+)  # fmt: skip
+@click.option("--min-count", type=click.IntRange(1), default=1, help="Rarer tokens become <unk>.")
+@click.option(
+    "--vocab", type=click.Path(), help="Reuse vocabulary and rule of a data or model file."
+)
+@click.option(
+    "--split", type=Shares(), default="0.9,0.05,0.05",
+    help="Shares of training, validation and test.",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="Read so many documents.")
+@seed_option
+@json_option
+@quiet_option
+@click.pass_context
+def tokenize(ctx: click.Context, **options: Any) -> None:
+    """Turn text into a data file: a fixed-size vocabulary, and the text as its ids.
+
+    INPUTS are .csv, .tsv, .txt (a document a line) or .jsonl files, plain or .gz; - is standard
+    input. The vocabulary is that of the training split; what has no place in it becomes <unk>.
+
+    \b
+    rnncli tokenize comments.csv --column body --vocab-size 8000 -o comments.npz
+    rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
+    zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
+    """
+    from rnncli import artefacts, corpus, dataset
+    from rnncli.tokenizer import Rule, Tokenizer
+
+    vocabulary, reuse = None, options["vocab"]
+    if reuse:
+        artefact = artefacts.read(reuse, mapped=True)
+        vocabulary = Tokenizer.from_artefact(artefact.header, artefact.arrays, reuse)
+        for name in ("level", "unit", "lower", "vocab_size", "min_count"):
+            source = ctx.get_parameter_source(name)
+            if options[name] is not None and source is not click.core.ParameterSource.DEFAULT:
+                raise ConfigError(
+                    f"--vocab brings its own rule: leave out --{name.replace('_', '-')}."
+                )
+        rule = vocabulary.rule
+    else:
+        level = options["level"]
+        unit = options["unit"] or ("stream" if options["whole_file"] else "document")
+        lower = options["lower"] if options["lower"] is not None else level == "word"
+        rule = Rule(level, unit, lower)
+    column = options["column"]
+    reading = corpus.Reading(
+        column=int(column) if column and column.isdecimal() else column,
+        delimiter=options["delimiter"], encoding=options["encoding"], header=options["header"],
+        format=options["kind"], whole_file=options["whole_file"], limit=options["limit"],
+    )  # fmt: skip
+    skipped = corpus.Skipped(options["on_bad_row"])
+    live = Live(options["quiet"])
+
+    def progress(done: int, total: int | None) -> None:
+        if live.due():
+            share = f"{done / total:4.0%} of {total / 1e6:.1f}" if total else f"{done / 1e6:.1f}"
+            live.show(f"reading: {share} MB")
+
+    try:
+        summary = dataset.tokenize(
+            corpus.documents(options["inputs"], reading, skipped, progress),
+            rule,
+            options["output"],
+            vocab_size=options["vocab_size"],
+            min_count=options["min_count"],
+            vocabulary=vocabulary,
+            split=options["split"],
+            seed=options["seed"],
+            skipped=skipped,
+            inputs=options["inputs"],
+        )
+    finally:
+        live.clear()
+    if options["as_json"]:
+        click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
+    if not options["quiet"]:
+        note(_report(summary, options["output"]))
+
+
+def _report(s: Summary, output: str) -> str:
+    from rnncli.errors import shown
+
+    rows = [
+        f"{output}: {s.signature}, vocabulary {s.vocabulary:,}",
+        f"  {s.documents:,} documents, {s.units:,} {s.unit}s, {s.tokens:,} tokens, "
+        f"{s.distinct:,} distinct in training",
+        f"  kept {s.kept:,}: {s.coverage:.2%} of all tokens; {s.unknown_rate:.2%} are <unk>",
+        f'  rarest kept: "{shown(s.rarest[0])}", {s.rarest[1]:,} times in training',
+    ]
+    for name, part in s.splits.items():
+        rows.append(
+            f"  {name:<6}{part.units:>11,} units {part.tokens:>13,} tokens {part.rate:8.2%} <unk>"
+        )
+    if s.table:
+        rows.append("  vocabulary    <unk> in training    held out")
+        for size, seen, held in s.table:
+            away = "" if held is None else f"{held:12.2%}"
+            rows.append(f"  {size:>10,}    {seen:17.2%}{away}")
+    for reason, (count, first) in s.skipped.items():
+        rows.append(f"  left out: {count:,} x {reason} (first: {first})")
+    return "\n".join(rows)

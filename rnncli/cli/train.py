@@ -1,0 +1,368 @@
+"""`rnncli train`: data.npz -> model.npz."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, get_args, get_type_hints
+
+import click
+
+from rnncli.cli.common import (
+    Duration,
+    F,
+    Live,
+    clock,
+    config_option,
+    note,
+    quiet_option,
+    stops,
+    threads_option,
+)
+from rnncli.config import Config, Recipe, Settings
+from rnncli.errors import ConfigError, DivergenceError
+
+if TYPE_CHECKING:
+    from rnncli.api import Session
+    from rnncli.dataset import Dataset
+    from rnncli.training import Report
+
+NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
+SAVE_EVERY = 30.0  # seconds between saves at most
+METRICS_EVERY = 50  # steps between lines of the log
+
+
+def settings_options(cls: type[Settings]) -> Callable[[F], F]:
+    """An option for every field of `Config` or `Recipe`: one place says what they are."""
+
+    def decorate(function: F) -> F:
+        hints = get_type_hints(cls)
+        for entry in reversed(fields(cls)):
+            if entry.name in NOT_FOR_TEXT:
+                continue
+            kinds = get_args(hints[entry.name]) or (hints[entry.name],)
+            flag, text = entry.name.replace("_", "-"), entry.metadata["help"]
+            choices = entry.metadata["choices"]
+            kind: Any = click.Choice(choices) if choices else kinds[0]
+            if entry.name == "max_time":
+                kind = Duration()
+            if entry.default not in (None, MISSING) and kinds[0] is not bool:
+                text = f"{text.rstrip('.')} [{entry.default}]."
+            name = f"--{flag}/--no-{flag}" if kinds[0] is bool else f"--{flag}"
+            option = click.option(
+                name, entry.name, type=None if kinds[0] is bool else kind, default=None,
+                show_default=False, help=text,
+            )  # fmt: skip
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from rnncli import presets
+
+    for name in presets.names():
+        preset = presets.load(name)
+        click.echo(f"{name:<26}{preset.about}")
+        for label, text in (("source", preset.source), ("reported", preset.reported)):
+            if text:
+                click.echo(f"{'':<26}{label}: {text}")
+    ctx.exit()
+
+
+@click.command()
+@click.argument("data", type=click.Path(dir_okay=False))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(), help="Model file to write (.npz)."
+)
+@click.option("--preset", help="Named settings, such as a recipe from the literature.")
+@click.option(
+    "--list-presets", is_flag=True, is_eager=True, expose_value=False, callback=_list_presets,
+    help="Show the presets and leave.",
+)  # fmt: skip
+@config_option
+@click.option(
+    "--resume", is_flag=True,
+    help="Go on from what the last save left; where there is nothing, start.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Begin anew over an unfinished run.")
+@settings_options(Config)
+@settings_options(Recipe)
+@click.option(
+    "--sample-every", type=click.IntRange(1), help="Write text as it learns, every N steps."
+)
+@click.option(
+    "--sample-prefix", multiple=True, help="What those texts begin with; may be repeated."
+)
+@click.option("--sample-length", type=click.IntRange(1), default=50, help="Tokens of those texts.")
+@click.option("--metrics", type=click.Path(dir_okay=False), help="Log to write (JSON Lines).")
+@threads_option
+@quiet_option
+def train(
+    data: str,
+    output: str,
+    preset: str | None,
+    resume: bool,
+    overwrite: bool,
+    sample_every: int | None,
+    sample_prefix: tuple[str, ...],
+    sample_length: int,
+    metrics: str | None,
+    threads: int,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train a language model on a data file.
+
+    With no other option the settings fit words or characters, whichever the data holds, and the run
+    takes minutes. The model file holds the best model by validation and, beside it, the run:
+    after Ctrl-C or a crash the same command with --resume goes on as if nothing had happened.
+    Options win over the environment, that over --config, that over --preset.
+
+    \b
+    rnncli train comments.npz -o comments-model.npz
+    rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m
+    """
+    from rnncli.dataset import Dataset
+
+    given = {key: value for key, value in settings.items() if value is not None}
+    dataset = Dataset.open(data)
+    session = _session(dataset, output, preset, given, resume, overwrite, quiet)
+    if session is None:
+        return
+    if not quiet:
+        note(_describe(session))
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(_metrics(metrics, session.run.step)) if metrics else None
+        caught = stack.enter_context(stops())
+        writer = _Samples(sample_every, sample_prefix, sample_length)
+        _loop(session, output, caught, log, writer, threads, quiet)
+    if caught:
+        note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
+        signal.signal(caught[0], signal.SIG_DFL)
+        os.kill(os.getpid(), caught[0])
+
+
+def _session(
+    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], resume: bool,
+    overwrite: bool, quiet: bool,
+) -> Session | None:  # fmt: skip
+    """A new session, or the one that the output file holds; None when that one is complete."""
+    from rnncli import api
+
+    if not os.path.lexists(output):
+        if resume:
+            note(f"{output}: nothing to resume yet; starting.", quiet)
+    elif resume:
+        return _resumed(dataset, output, preset, given, quiet)
+    elif not overwrite:
+        _guard(output)
+    config, recipe = api.settings_for(dataset.tokenizer, preset, given)
+    return api.begin(dataset, config, recipe)
+
+
+def _guard(output: str) -> None:
+    """A run that was stopped is not lost to a slip."""
+    from rnncli import api
+    from rnncli.errors import ArtefactError
+
+    try:
+        _, run = api.resume(output)
+    except ArtefactError:
+        return
+    if not run.finished:
+        raise ConfigError(
+            f"{output} holds an unfinished run ({run.step:,} steps). Go on with --resume, or "
+            "begin anew with --overwrite."
+        )
+
+
+def _resumed(
+    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], quiet: bool
+) -> Session | None:
+    from rnncli import api, presets
+
+    language, run = api.resume(output)
+    if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
+        raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
+    wanted = {**(presets.load(preset).settings if preset else {}), **given}
+    old = {**language.model.config.to_json(), **run.recipe.to_json()}
+    for key, value in wanted.items():
+        if key not in api.LIMITS and old[key] != value:
+            raise ConfigError(
+                f"{output} was begun with {key} {old[key]}, not {value}. Leave the option out, or "
+                "begin anew with --overwrite instead of --resume."
+            )
+    limits = {key: wanted[key] for key in api.LIMITS if key in wanted}
+    recipe = replace(run.recipe, **limits)
+    if run.finished and recipe == run.recipe:
+        note(f"{output}: complete ({run.finished}); nothing to do. A larger --epochs, --max-steps "
+             "or --max-time goes on.", quiet)  # fmt: skip
+        return None
+    if recipe.max_time and run.recipe.max_time:  # the clock's share of a longer or shorter run
+        run.progress = min(1.0, run.progress * run.recipe.max_time / recipe.max_time)
+    run.recipe = recipe
+    note(f"{output}: going on after step {run.step:,}.", quiet)
+    return api.begin(dataset, language.model.config, recipe, run)
+
+
+def _describe(session: Session) -> str:
+    """What is trained, in two lines."""
+    from rnncli.training import total_steps
+
+    config, recipe = session.language.model.config, session.run.recipe
+    source = f"embedding {config.embed}" if config.embed else "one-hot"
+    layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
+    total = total_steps(recipe, session.plan)
+    length = session.plan.length(session.run.epoch)
+    until = f"{total:,} steps" if total else ""
+    if recipe.max_time:
+        until += (" or " if until else "") + clock(recipe.max_time)
+    return (
+        f"{config.cell}, {source}, {layers}, {config.inputs:,} tokens: "
+        f"{session.run.model.params.flat.size:,} parameters\n"
+        f"{recipe.optimizer} {recipe.rate:g} {recipe.schedule}, batch {recipe.batch} x "
+        f"{recipe.bptt}, {length:,} steps an epoch, until {until}"
+    )
+
+
+def _loop(
+    session: Session, output: str, caught: list[int], log: IO[str] | None, writer: _Samples,
+    threads: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Run to the end or to a signal; show, log, save."""
+    from rnncli import training
+
+    live, speed, saved = Live(quiet), _Speed(session.run.progress), time.monotonic()
+    try:
+        reports = training.train(session.run, session.plan, session.validate, threads=threads)
+        for report in reports:
+            if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
+                log.write(json.dumps(_row(report)) + "\n")
+                log.flush()
+            if report.kind == "step":
+                speed.count(report)
+                if live.due():
+                    live.show(speed.line(report))
+                if writer.due(report.step):
+                    for text in writer.texts(session):
+                        live.keep(text)
+            elif report.kind in ("valid", "epoch"):
+                live.keep(_event(report))
+            else:
+                live.keep(f"done: {report.reason}, {speed.tokens:,} tokens, "
+                          f"{clock(speed.elapsed())}")  # fmt: skip
+            late = time.monotonic() - saved > SAVE_EVERY
+            if report.kind == "end" or (report.kind == "valid" and report.better) or late:
+                session.save(output)
+                saved = time.monotonic()
+            if caught:
+                live.clear()
+                session.save(output)
+                return
+    except DivergenceError as error:
+        live.clear()
+        kept = f"{output} holds the last good model" if Path(output).exists() else "nothing saved"
+        raise DivergenceError(f"{error} ({kept})") from None
+    finally:
+        live.clear()
+
+
+class _Speed:
+    """Tokens a second, smoothed loss and time left."""
+
+    def __init__(self, progress: float) -> None:
+        self.begun, self.first, self.tokens = time.monotonic(), progress, 0
+        self.nats = math.nan
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.begun
+
+    def count(self, report: Report) -> None:
+        self.tokens += report.tokens
+        rest = 0.98 if self.nats == self.nats else 0.0
+        self.nats = rest * (self.nats if rest else 0.0) + (1 - rest) * report.nats
+
+    def line(self, report: Report) -> str:
+        elapsed, done = self.elapsed(), report.progress - self.first
+        left = f"{clock(elapsed * (1 - report.progress) / done)} left" if done > 0 else ""
+        return (
+            f"{report.progress:4.0%}  epoch {report.epoch + 1}  step {report.step:,}  "
+            f"loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
+            f"{self.tokens / elapsed:,.0f} tokens/s  {left}"
+        )
+
+
+def _perplexity(nats: float) -> str:
+    return f"{math.exp(nats):.2f}" if nats < 50 else "inf"
+
+
+def _event(report: Report) -> str:
+    if report.kind == "epoch":
+        return f"epoch {report.epoch} ends: training loss {report.nats:.4f}"
+    best = "  best" if report.better else ""
+    return (
+        f"step {report.step:,}: validation {report.nats:.4f} nats a token, "
+        f"perplexity {_perplexity(report.nats)}{best}"
+    )
+
+
+def _row(report: Report) -> dict[str, Any]:
+    """One line of the log: no times, so that the same run gives the same bytes."""
+    row: dict[str, Any] = {"kind": report.kind, "step": report.step, "epoch": report.epoch}
+    if report.kind == "end":
+        return {**row, "reason": report.reason}
+    row["nats"] = report.nats
+    if report.kind == "step":
+        row |= {"tokens": report.tokens, "norm": report.norm, "rate": report.rate}
+    if report.kind == "valid":
+        row["better"] = report.better
+    return row
+
+
+@contextlib.contextmanager
+def _metrics(path: str, step: int) -> Iterator[IO[str]]:
+    """The log, cut back to the step from which the run goes on."""
+    kept: list[str] = []
+    if step and os.path.exists(path):
+        for line in Path(path).read_text("utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row["step"] <= step and row["kind"] != "end":
+                    kept.append(line)
+    with open(path, "w", encoding="utf-8") as log:
+        log.writelines(line + "\n" for line in kept)
+        log.flush()
+        yield log
+
+
+class _Samples:
+    """What the model writes as it learns."""
+
+    def __init__(self, every: int | None, prefixes: tuple[str, ...], length: int) -> None:
+        self.every, self.prefixes, self.length = every, prefixes or ("",), length
+
+    def due(self, step: int) -> bool:
+        return self.every is not None and step % self.every == 0
+
+    def texts(self, session: Session) -> Iterator[str]:
+        from rnncli.errors import escaped
+        from rnncli.sampling import Filters, generate
+
+        for prefix in self.prefixes:
+            drawn = generate(
+                session.run.model, session.language.tokenizer, prefix, length=self.length,
+                filters=Filters(temperature=0.8), seed=session.run.step,
+            )  # fmt: skip
+            for sample in drawn:
+                yield "  | " + escaped(prefix + sample.text).replace("\n", "\n  | ")
