@@ -1,17 +1,44 @@
+# `make demo` and `make test` set up what they need. PYTHON=python3.12 chooses another interpreter.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RNNCLI := $(BIN)/rnncli
 
-.PHONY: help demo test lint check bench clean
-
-help:            ## what there is to make
+help:            ## this list
 	@grep -E '^[a-z]+: .*##' Makefile | sed 's/:.*##/:/'
 
-$(BIN)/rnncli: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	@touch $@
+demo: $(RNNCLI)  ## the main job on corpora/comments.csv, in three minutes
+	mkdir -p .demo
+	$(RNNCLI) tokenize corpora/comments.csv --column body --vocab-size 8000 -o .demo/comments.npz
+	$(RNNCLI) train .demo/comments.npz -o .demo/model.npz --max-time 100s --overwrite
+	$(RNNCLI) eval .demo/model.npz .demo/comments.npz --split test
+	$(BIN)/python corpora/make_comments.py --entropy .demo/comments.npz
+	$(RNNCLI) sample .demo/model.npz --prefix "The" --num 5 --seed 1
 
-$(VENV)/dev: pyproject.toml $(BIN)/rnncli
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@
+test: .venv/dev  ## style, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check rnncli tests
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: .venv/dev  ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format rnncli tests
+
+wheel: .venv/dev  ## dist/rnncli-VERSION-py3-none-any.whl
+	$(PIP) build
+	$(BIN)/python -m build --wheel
+
+clean:           ## take away what the other targets made
+	rm -rf .venv .demo dist build
+
+$(RNNCLI): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) -e .
+	touch $@
+
+.venv/dev: pyproject.toml $(RNNCLI)
+	$(PIP) -e '.[dev]'
+	touch $@
+
+.PHONY: help demo test format wheel clean

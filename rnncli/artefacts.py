@@ -7,24 +7,21 @@ A later format keeps the place and the form of `meta.npy`, so that its version c
 Knows files (POSIX: locks, directory syncs), not what the arrays or the header mean.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import math
 import mmap
 import os
 import re
-import secrets
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from rnncli.atomic import Put, replacing, telling
 from rnncli.errors import ArtefactError, shown
 
 JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
@@ -185,7 +182,7 @@ def write(
     if len(arrays) >= MAX_MEMBERS:
         raise ValueError(f"{len(arrays)} arrays, at most {MAX_MEMBERS - 1}")
     streams = {name: _stream(name, array) for name, array in arrays.items()}
-    with _replacing(os.fspath(path)) as put:
+    with replacing(os.fspath(path)) as put:
         members: list[_Member] = []
         table = {}
         for name, stream in streams.items():
@@ -226,10 +223,7 @@ def _fits(dtype: JSON, shape: JSON) -> bool:
     )
 
 
-_Put: TypeAlias = "Callable[[memoryview | bytes, int], None]"
-
-
-def _put_member(put: _Put, name: str, stream: Stream, offset: int) -> tuple[_Member, str]:
+def _put_member(put: Put, name: str, stream: Stream, offset: int) -> tuple[_Member, str]:
     """Write one member at `offset`; returns it and the sha256 of its data."""
     member = _Member(name, stream.dtype.str, stream.shape, offset)
     put(member.head, offset)
@@ -253,104 +247,6 @@ def _put_member(put: _Put, name: str, stream: Stream, offset: int) -> tuple[_Mem
     return member, digest.hexdigest()
 
 
-@contextlib.contextmanager
-def _telling(path: str, doing: str) -> Iterator[None]:
-    """Turn the trouble of the file system into one line."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ArtefactError(f"{shown(path, 300)}: cannot {doing}: {reason}.") from error
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[_Put]:
-    """Yield `put(data, offset)` into a temporary that becomes `path` when the block ends well."""
-    target = os.path.realpath(path)  # a link stays a link
-    folder, name = os.path.split(target)
-    prefix = f".{name[:50]}.rnncli-tmp-"
-    with _telling(path, "write"):
-        mode = _mode(path, target)
-        _sweep(folder, prefix)
-        temporary, file = _create(os.path.join(folder, prefix), 0o666 if mode is None else mode)
-
-    def put(data: memoryview | bytes, offset: int) -> None:
-        with _telling(path, "write"):
-            while data:
-                done = os.pwrite(file, data, offset)
-                data, offset = data[done:], offset + done
-
-    try:
-        yield put
-        with _telling(path, "write"):
-            if mode is not None:
-                os.fchmod(file, mode)
-            os.fsync(file)
-            os.replace(temporary, target)
-            _sync_folder(folder)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    finally:
-        os.close(file)
-
-
-def _mode(path: str, target: str) -> int | None:
-    """The permissions of the file to be replaced, None where there is none yet."""
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise ArtefactError(f"{shown(path, 300)}: not a regular file. Write to another name.")
-    return mode & 0o777
-
-
-def _create(prefix: str, mode: int) -> tuple[str, int]:
-    """A new temporary, locked for as long as it is open: path and descriptor."""
-    while True:
-        path = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # a sweep has it already, and removes it
-            os.close(file)
-            continue
-        except OSError:  # no locks on this file system; a sweep leaves the file alone then
-            return path, file
-        if os.fstat(file).st_nlink:  # not swept before it was locked
-            return path, file
-        os.close(file)
-
-
-def _sweep(folder: str, prefix: str) -> None:
-    """Remove the temporaries of killed processes: those that nobody holds a lock on."""
-    for name in os.listdir(folder):
-        if not re.fullmatch(re.escape(prefix) + r"\d+-[0-9a-f]{8}", name):
-            continue
-        path = os.path.join(folder, name)
-        with contextlib.suppress(OSError):
-            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
-            finally:
-                os.close(file)
-
-
-def _sync_folder(folder: str) -> None:
-    """Put the new name of a file on the disk."""
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # what some network file systems say
-            raise
-    finally:
-        os.close(directory)
-
-
 # --- reading ---
 
 
@@ -370,7 +266,7 @@ class _File(NamedTuple):
         return bytes(out)
 
     def fill(self, out: memoryview, start: int) -> None:
-        with _telling(self.path, "read"):
+        with telling(self.path, "read"):
             while out:
                 done = os.preadv(self.descriptor, [out], start)
                 if not done:
@@ -393,10 +289,10 @@ def read(
     another file takes its name. ArtefactError for anything that `write` did not write.
     """
     path = os.fspath(path)
-    with _telling(path, "read"):
+    with telling(path, "read"):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait
     try:
-        with _telling(path, "read"):
+        with telling(path, "read"):
             status = os.fstat(descriptor)
         file = _File(path, descriptor, status.st_size)
         if not stat.S_ISREG(status.st_mode):
@@ -405,7 +301,7 @@ def read(
         view = None
         if mapped:
             try:
-                with _telling(path, "map"):
+                with telling(path, "map"):
                     view = mmap.mmap(descriptor, file.size, access=mmap.ACCESS_READ)
             except ValueError:
                 raise file.damaged("it was cut short while it was read") from None

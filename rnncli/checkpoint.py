@@ -90,7 +90,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     for name, kind in COUNTERS.items():
         value = header.get(name) if name != "history" else language.history
         value = math.inf if kind is float and value is None else value
-        if type(value) is not kind or (kind is not str and kind is not list and value < 0):
+        if type(value) is not kind or (isinstance(value, (int, float)) and value < 0):
             raise ArtefactError(f"{where}: damaged: run.{name} is not as it should be.")
         values[name] = value
     try:

@@ -194,6 +194,7 @@ class _Spool:
         pack = struct.Struct("=4q").pack
         write_ids, write_record = self._ids.write, self._records.write
         filled = False  # whether the document has any tokens yet
+        blank_chars = blank_bytes = 0
         for document, parts in _parts(documents, rule):
             try:
                 encoded = [(text, encode(text)) for text in parts]
@@ -204,12 +205,16 @@ class _Spool:
                 skipped.bad("special token", document.where, str(error))
                 continue
             for text, ids in encoded:
-                if not ids:
+                size = len(text) if text.isascii() else len(text.encode())
+                if not ids:  # white space in a stream of words goes with the next line
+                    blank_chars += len(text)
+                    blank_bytes += size
                     continue
                 ids = bos + ids + eos if marked else ids
-                size = len(text) if text.isascii() else len(text.encode())
+                chars, size = blank_chars + len(text), blank_bytes + size
+                blank_chars = blank_bytes = 0
                 write_ids(ids)
-                write_record(pack(len(ids) // 4, self.documents, len(text), size))
+                write_record(pack(len(ids) // 4, self.documents, chars, size))
                 self.units += 1
                 self.tokens += len(ids) // 4
                 filled = True
@@ -232,7 +237,7 @@ class _Spool:
 def _parts(
     documents: Iterable[Document | str], rule: Rule
 ) -> Iterator[tuple[Document, Sequence[str]]]:
-    """Each document (or piece of one) with the texts in it that are a unit, or a line of a stream."""
+    """Each document, or piece of one, with its units, or the lines of a stream."""
     carried = ""
     last, fresh = "", True
     for number, given in enumerate(documents, 1):

@@ -57,17 +57,17 @@ class Score:
         return Score(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
-    def nats_per_token(self) -> float | None:
-        """The mean surprise; None without a token."""
-        return self.nats / self.tokens if self.tokens else None
+    def nats_per_token(self) -> float:
+        """The mean surprise; nan without a token."""
+        return self.nats / self.tokens if self.tokens else math.nan
 
     @property
-    def perplexity(self) -> float | None:
-        """exp of the mean surprise, <unk> being a token like any other."""
+    def perplexity(self) -> float:
+        """exp of the mean surprise, <unk> being a token like any other; nan without a token."""
         return _exp(self.nats, self.tokens)
 
     @property
-    def perplexity_excluding_oov(self) -> float | None:
+    def perplexity_excluding_oov(self) -> float:
         """The same over known tokens only: unknown ones leave both the sum and the count."""
         return _exp(self.nats - self.oov_nats, self.tokens - self.oov)
 
@@ -93,20 +93,19 @@ class Score:
 
     def kenlm(self) -> str:
         """Four lines in the form that KenLM's query prints."""
-        including, excluding = self.perplexity, self.perplexity_excluding_oov
-        return "\n".join((
-            f"Perplexity including OOVs:\t{math.nan if including is None else including:g}",
-            f"Perplexity excluding OOVs:\t{math.nan if excluding is None else excluding:g}",
-            f"OOVs:\t{self.oov}",
-            f"Tokens:\t{self.tokens}",
-        ))  # fmt: skip
+        return (
+            f"Perplexity including OOVs:\t{self.perplexity:g}\n"
+            f"Perplexity excluding OOVs:\t{self.perplexity_excluding_oov:g}\n"
+            f"OOVs:\t{self.oov}\n"
+            f"Tokens:\t{self.tokens}"
+        )
 
 
-def _exp(nats: float, tokens: int) -> float | None:
-    if not tokens:
-        return None
-    mean = nats / tokens
-    return math.exp(mean) if mean < 700 else mean * math.inf
+def _exp(nats: float, tokens: int) -> float:
+    try:
+        return math.exp(nats / tokens) if tokens else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def signature(tokenizer: Tokenizer) -> str:

@@ -98,7 +98,7 @@ def _weights(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Ar
         z[:, list(f.banned)] = -np.inf
     if f.repetition != 1:
         for row, ids in zip(z, written, strict=True):
-            seen = np.unique(np.asarray(ids, np.int64))
+            seen = np.asarray(ids, np.int64)
             row[seen] = np.where(row[seen] > 0, row[seen] / f.repetition, row[seen] * f.repetition)
     if f.no_repeat:
         for row, ids in zip(z, written, strict=True):
@@ -117,10 +117,12 @@ def _weights(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Ar
     p = np.exp(z)
     if 0 < f.top_k < z.shape[1]:
         for row in p:
-            _keep(row, row, f.top_k)
+            _keep(row, f.top_k, np.partition(row, -f.top_k)[-f.top_k])
     if f.top_p < 1:
         for row in p:
-            _keep(row, row, _count(np.sort(row)[::-1], f.top_p))
+            falling = np.sort(row)[::-1]
+            count = _count(falling, f.top_p)
+            _keep(row, count, falling[count - 1])
     if f.min_p:
         p[p < f.min_p * p.max(axis=1, keepdims=True)] = 0
     if f.typical < 1:
@@ -135,15 +137,12 @@ def _count(weights: Array, mass: float) -> int:
     return int(np.searchsorted(sums, mass * sums[-1])) + 1
 
 
-def _keep(row: Array, value: Array, count: int) -> None:
-    """Zero all of `row` but the `count` entries of highest `value`, of equal ones the first."""
-    if count >= len(row):
-        return
-    least = np.partition(value, -count)[-count]
-    drop = value < least
+def _keep(row: Array, count: int, least: float) -> None:
+    """Zero all of `row` but its `count` highest entries, the lowest of which is `least`."""
+    drop = row < least
     spare = len(row) - int(np.count_nonzero(drop)) - count
     if spare:
-        drop[np.flatnonzero(value == least)[-spare:]] = True
+        drop[np.flatnonzero(row == least)[-spare:]] = True
     row[drop] = 0
 
 
@@ -363,7 +362,8 @@ class _Run:
         total, each = sums[:, -1], np.arange(len(u))
         above = sums[each, drawn]
         below = above - weights[each, drawn]
-        for k in np.flatnonzero(((u - margin) * total < below) | ((u + margin) * total >= above)):
+        unsure = ((u - margin) * total < below) | ((u + margin) * total >= above)
+        for k in np.flatnonzero(unsure).tolist():
             drawn[k] = next_token(self._precise_logits(texts[k]), u[k], filters, written[k])
         return drawn
 

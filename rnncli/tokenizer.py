@@ -268,7 +268,7 @@ class Vocabulary:
     def from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], rule: Rule, where: str
     ) -> "Vocabulary":
-        """The inverse of `to_arrays`; raises ArtefactError, which names `where`, if it is unsound."""
+        """The inverse of `to_arrays`; raises ArtefactError, naming `where`, if it is unsound."""
         for name, dtype in _MEMBERS.items():
             if name not in arrays:
                 raise ArtefactError(f"{where}: no array {name}.")
@@ -509,7 +509,7 @@ class _WordDecoder:
         if token in ('"', "'", "`"):
             return token in self._inside or (token == "'" and _elided(last))
         if _CLITIC.fullmatch(token):
-            return bool(_WORDLIKE.match(last))
+            return True
         if _DENSELIKE.match(last) and _DENSELIKE.match(token):
             return True
         if token in ("-", "/"):

@@ -51,7 +51,7 @@ def dropout_mask(
 ) -> Array:
     """Zeros with probability `rate`, 1/(1 - rate) elsewhere (inverted dropout, Srivastava 2014)."""
     keep = rng.random(shape, dtype=np.float32) >= rate
-    return np.multiply(keep, dtype.type(1 / (1 - rate)), dtype=dtype)
+    return np.asarray(keep * dtype.type(1 / (1 - rate)))
 
 
 EPSILON = 1e-5

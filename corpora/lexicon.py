@@ -1,0 +1,241 @@
+"""The words of comments.csv: topics with their own nouns and verbs, people, places, composed names.
+
+Only words stand here; which word may follow which is said in comments.grammar.
+A table maps a word to a whole-number weight, so that every platform draws the same sums.
+"""
+
+Table = dict[str, int]
+
+# topic: nouns; verbs; adjectives. "loaf/loaves" gives an irregular plural, "stir*" doubles its r.
+TOPICS = """
+bread: crust oven crumb loaf/loaves; bake knead slice; crusty sour floury
+chess: pawn bishop rook gambit; castle sacrifice calculate; positional sharp drawish
+beekeeping: hive swarm queen smoker; smoke inspect requeen; docile buzzing waxy
+knitting: needle yarn sleeve stitch; knit* unravel purl; woolly cabled chunky
+gardening: spade seedling trowel hedge; weed prune water; leafy muddy shady
+pottery: kiln glaze teapot wheel; glaze fire trim*; lopsided earthen glossy
+cycling: saddle pedal spoke chain; pedal coast overtake; aerodynamic punctured hilly
+sailing: mast rudder anchor hull; tack capsize moor; windward salty choppy
+fishing: rod reel hook float; cast/cast hook land; slippery patient barbed
+astronomy: telescope comet lens crater; observe align polish; celestial faint cloudless
+photography: tripod shutter flash darkroom; crop* expose develop; blurry grainy backlit
+calligraphy: nib inkwell flourish brush; letter dip* blot*; slanted inky ornate
+origami: crane crease fold diagram; fold crease flatten; papery symmetrical angular
+cheese: rind wheel curd cellar; ripen press salt; crumbly pungent creamy
+coffee: grinder bean espresso roast; grind/ground brew roast; bitter frothy nutty
+chocolate: truffle bonbon ganache wrapper; melt temper dip*; silky dark sticky
+soup: ladle broth pot dumpling; simmer season stir*; hearty watery peppery
+pasta: noodle sauce colander ravioli; boil drain toss; slurpy buttery overcooked
+jam: jar label berry pan; preserve strain label; runny sugary seedy
+cider: orchard barrel apple press; ferment bottle crush; cloudy fizzy dry
+karate: belt kata dojo punch; bow kick block; disciplined barefoot fierce
+tennis: racket serve volley net; serve volley lob*; grassy unforced twohanded
+cricket: bat wicket over bowler; bowl bat* declare; leggy googly sunlit
+football: goal striker referee penalty; dribble tackle cheer; offside muddy rowdy
+golf: putter fairway bunker caddie; putt chip* tee; handicapped sandy grassy
+skating: rink blade pirouette lace; glide twirl* stumble; icy graceful wobbly
+climbing: rope ledge harness summit; climb belay clip*; vertical craggy dizzy
+opera: soprano aria tenor overture; sing/sang bow applaud; tragic shrill orchestral
+jazz: saxophone trumpet solo riff; improvise swing/swung jam*; syncopated mellow bluesy
+ballet: tutu slipper dancer pirouette; leap pirouette curtsy; elegant weightless poised
+poetry: stanza sonnet rhyme verse; rhyme recite scan*; lyrical melancholy metrical
+carpentry: chisel plank saw joint; saw sand plane; wooden splintered sturdy
+sewing: thimble hem button seam; stitch hem* tack; threadbare pleated tailored
+birdwatching: heron robin nest binocular; spot* whisper wait; feathered migratory speckled
+surfing: wave board wetsuit reef; surf paddle wax; gnarly tidal sunburnt
+camping: tent peg lantern stove; pitch camp hike; damp smoky starlit
+theatre: stage curtain costume prompter; rehearse bow prompt; theatrical hammy whispered
+cinema: projector screen usher trailer; film edit screen; cinematic subtitled gripping
+magic: wand rabbit card trick; conjure vanish shuffle; mysterious uncanny hidden
+piano: key pedal scale tuner; practise tune play; polyphonic untuned grand
+"""
+
+# name and pronouns; each is one frequent word, for it must come back
+WOMEN = "Agnes Priya Matilda Olga Farida Greta Yuki Dolores Sigrid Clara"
+MEN = "Boris Ernest Kenji Nigel Hugo Ravi Tobias Magnus Pablo Quentin"
+
+PLACES = """Lisbon Oslo Kyoto Naples Dublin Lima Prague Cairo Leeds Riga Havana Bergen Lagos
+Seville Athens Nairobi"""
+
+WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+COUNTS = "three four five six seven eight nine ten eleven twelve"
+
+KIN = """neighbour sister brother aunt uncle grandmother grandfather landlord cousin flatmate
+mother father teacher boss niece nephew"""
+TRADES = """dentist postman librarian plumber barber optician colonel baker juggler lawyer pilot
+florist professor referee spy locksmith bellringer beekeeper cartographer ventriloquist"""
+
+# greeting = farewell: whoever opens with the one closes with the other
+FORMULAS = """
+Ahoy, everybody! = Fair winds to you all.
+Good morning from the kitchen table. = Back to the washing up.
+Confession time. = Please forgive me.
+Typing this on a train. = Here is my stop.
+Dear diary! = Until tomorrow, diary.
+Captain's log. = End of log.
+Quick one before school: = There goes the bell.
+Bonjour à tous! = Merci et à bientôt.
+Γεια σας! = Ευχαριστώ πολύ.
+Привет всем! = Спасибо за внимание.
+こんにちは！ = ありがとう。
+大家好！ = 谢谢大家。
+مرحبا! = شكرا جزيلا
+"""
+
+# Composed names: every left part with every right part.
+HANDLES = (
+    """quiet mossy grumpy little spare velvet rusty lucky sleepy northern humble wobbly salty
+    crooked polite electric nervous purple midnight tired gentle stubborn feral minor secret cosmic
+    honest damp fancy idle jolly kind lost muddy noble odd plain quick rainy solemn tiny upbeat
+    vague wise young zesty amber bitter copper dusty early frosty gloomy hollow icy jaded
+    lazy misty""",
+    """otter kettle badger pickle teapot lantern walrus turnip moth heron biscuit pebble goblin
+    sparrow radish wombat button mitten comet parsnip hedgehog ladle puffin marmot sock trombone
+    cactus donkey noodle barnacle ferret gherkin hamster iguana jackdaw kipper lemur magpie newt""",
+)
+SURNAMES = (
+    """Ash Black Cart Dun Elm Fair Gold Hart Hazel Hol Ink Kem Lang Lark Lin Mar Mil Nor Oak Pem
+    Pen Rad Red Row Shel Sil Star Stock Thorn Tren Under Wake Wal Wen Whit Win Wool Wyn""",
+    """worth ley ton bury wick field combe ford stead by grave well more croft hurst bourne dale
+    gate shaw thwaite man cott""",
+)
+VILLAGES = (
+    """Little Nether Upper Bram Cold Crow Dray Ember Fen Gos Hollow Ink Kelder Lam Mil Mock Otter
+    Pill Quen Rook Saffron Tad Thistle Wex Whim Wither Yar Zel Bumble Candle Drizzle Feather
+    Goose Harrow Ivy Juniper Kettle Linden Maple Nettle Orchard Pigeon Raven Sorrel""",
+    """mouth minster ham ney holt port pool haven wold cliffe thorpe stow beck bridge marsh den
+    chester fold hampton rigg mere barrow""",
+)
+HASHTAGS = (
+    """slow tiny happy sunday honest bad first good kitchen village weekend rainy winter lunch
+    morning sofa budget proper secret daily lazy mad noisy old pocket quick retro silly true
+    useless vintage wild amateur brave crispy dusty evening foggy grumpy holy idle jolly late
+    midnight""",
+    """club life wins diary crimes tips friends goals corner heroes dreams thoughts people hour
+    school science drama mood rescue society summer victory problems talk legends joy nonsense
+    feelings chronicles army breakfast energy facts giants""",
+)
+PRODUCTS = (
+    """Vel Bris Kor Zan Lum Tor Mag Fizz Pol Dex Nim Quor Sol Trik Ulv Wim Yok Bel Cas Drom Er Glo
+    Hep Jol Kip""",
+    """nor ko vex atron ello master umo ita zo axis aro ette mix ola ium bert omat go lux pro""",
+)
+GADGETS = (
+    """book lamp rain tea soap boot coat bread toast sock jam hat glove spoon string candle pen
+    paper plate bell stamp brush cat button bottle broom curtain door egg fish glue honey ink key
+    leaf moon nut onion pipe rope sugar towel umbrella wig""",
+    """box hook shelf rack stand holder press warmer cutter drier tray lifter polisher winder clip
+    catcher tin drawer bag ring sorter whistle""",
+)
+LIKENESSES = (
+    """moth kettle trumpet cabbage swan goblin teapot hamster wizard lamp sponge cloud ghost pirate
+    penguin spider onion marble goose pickle jelly bishop tortoise whale""",
+    "like proof ish esque worthy shaped sized scented themed coloured flavoured driven",
+)
+
+
+def zipf(words: list[str], flat: int) -> Table:
+    """Weights that fall as 1 / (rank + flat)."""
+    return {word: round(10_000_000 / (rank + flat)) for rank, word in enumerate(words)}
+
+
+def composed(parts: tuple[str, str], flat: int, before: str = "") -> Table:
+    """Every left part with every right part, dealt so that no part stays on top."""
+    lefts, rights = parts[0].split(), parts[1].split()
+    pairs = [before + left + right for left in lefts for right in rights]
+    stride = 7919  # a prime, so that the deal meets every pair once
+    return zipf([pairs[i * stride % len(pairs)] for i in range(len(pairs))], flat)
+
+
+def plural(noun: str) -> str:
+    """`box` -> `boxes`; `loaf/loaves` -> `loaves`."""
+    if "/" in noun:
+        return noun.split("/")[1]
+    if noun.endswith(("s", "x", "ch", "sh", "z")):
+        return noun + "es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+def past(verb: str) -> str:
+    """`stir*` -> `stirred`; `throw/threw` -> `threw`."""
+    if "/" in verb:
+        return verb.split("/")[1]
+    if verb.endswith("*"):
+        return verb[:-1] + verb[-2] + "ed"
+    if verb.endswith("e"):
+        return verb + "d"
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return verb[:-1] + "ied"
+    return verb + "ed"
+
+
+def participle(verb: str) -> str:
+    """`stir*` -> `stirring`; `bake` -> `baking`."""
+    if verb.endswith("*"):
+        return verb[:-1] + verb[-2] + "ing"
+    verb = verb.split("/")[0]
+    for short in ("cut", "spin", "dig", "spar"):
+        if verb == short:
+            return verb + verb[-1] + "ing"
+    return (verb[:-1] if verb.endswith("e") and not verb.endswith(("ee", "ye")) else verb) + "ing"
+
+
+def falling(words: list[str]) -> Table:
+    """The first word is the commonest, the last the rarest."""
+    return zipf(words, 1)
+
+
+def even(words: str) -> Table:
+    return dict.fromkeys(words.split(), 1)
+
+
+def tables() -> dict[tuple[str, ...], Table]:
+    """Every word table by name, or by name and the value it belongs to: ("noun", "chess")."""
+    couples = list(zip(WOMEN.split(), MEN.split(), strict=True))
+    found: dict[tuple[str, ...], Table] = {
+        ("person",): zipf([name for pair in couples for name in pair], 5),
+        ("place",): zipf(PLACES.split(), 5),
+        ("weekday",): even(WEEKDAYS),
+        ("count",): falling(COUNTS.split()),
+        ("kin",): falling(KIN.split()),
+        ("kins",): falling([plural(word) for word in KIN.split()]),
+        ("trade",): falling(TRADES.split()),
+        ("handle",): composed(HANDLES, 80, before="@"),
+        ("surname",): composed(SURNAMES, 80),
+        ("village",): composed(VILLAGES, 80),
+        ("hashtag",): composed(HASHTAGS, 80, before="#"),
+        ("product",): composed(PRODUCTS, 80),
+        ("gadget",): composed(GADGETS, 80),
+        ("likeness",): composed(LIKENESSES, 80),
+        ("number",): zipf([str(n) for n in range(2, 1000)], 50),
+        ("age",): zipf([str(n) for n in range(9, 90)], 40),
+        ("year",): zipf([str(n) for n in range(2026, 1926, -1)], 20),
+        ("clock",): zipf([f"{h}:{m:02d}" for m in (30, 0, 15, 45) for h in range(1, 13)], 10),
+    }
+    for words, he, his, him in ((WOMEN, "she", "her", "her"), (MEN, "he", "his", "him")):
+        for name in words.split():
+            found["he", name], found["his", name], found["him", name] = {he: 1}, {his: 1}, {him: 1}
+    greetings: list[str] = []
+    topics: list[str] = []
+    for line in FORMULAS.strip().splitlines():
+        greeting, farewell = line.split(" = ")
+        greetings.append(greeting)
+        found["farewell", greeting] = {farewell: 1}
+    for line in TOPICS.strip().splitlines():
+        topic, _, rest = line.partition(":")
+        nouns, verbs, adjectives = (part.split() for part in rest.split(";"))
+        topics.append(topic)
+        found["noun", topic] = falling([noun.split("/")[0] for noun in nouns])
+        found["nouns", topic] = falling([plural(noun) for noun in nouns])
+        found["verb", topic] = falling([verb.split("/")[0].rstrip("*") for verb in verbs])
+        found["did", topic] = falling([past(verb) for verb in verbs])
+        found["ing", topic] = falling([participle(verb) for verb in verbs])
+        found["adj", topic] = falling(adjectives)
+    found["greeting",] = zipf(greetings, 5)
+    found["topic",] = zipf(topics, 5)
+    found["gadgets",] = {plural(word): weight for word, weight in found["gadget",].items()}
+    for bound in ("topic", "person", "place", "weekday", "count"):
+        found.update({("again", word): {word: 1} for word in found[(bound,)]})
+    return found
