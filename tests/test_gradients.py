@@ -211,6 +211,25 @@ def test_options_in_any_combination_have_their_numeric_gradients(seed):
     assert_right(config, steps, seed, whole=True, directions=2, **how)
 
 
+@pytest.mark.parametrize(
+    "name", shapes(language_model("lstm-projected", layers=2, layer_norm=True))
+)
+def test_an_error_of_a_thousandth_in_any_gradient_is_found_even_among_all(name, monkeypatch):
+    config = language_model("lstm-projected", layers=2, layer_norm=True)
+    assert_right(config, RAGGED, seed=12, whole=True)
+    right = Model.gradients
+
+    def wrong(self, batch, state, grads, **options):
+        found = right(self, batch, state, grads, **options)
+        grads[name][...] *= 1.001
+        return found
+
+    monkeypatch.setattr(Model, "gradients", wrong)
+    for whole in (False, True):
+        with pytest.raises(AssertionError, match="parameters" if whole else name):
+            assert_right(config, RAGGED, seed=12, whole=whole)
+
+
 def test_the_random_configurations_reach_every_value_of_every_option():
     drawn_configs = [random_configuration(seed)[0] for seed in range(210)]
     same_everywhere = {"init", "init_scale", "forget_bias"}

@@ -20,7 +20,7 @@ BLAS_THREADS = (
 )  # fmt: skip
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]
     """Seconds, written as 90, 90s, 10m, 1h30m."""
 
     name = "time"

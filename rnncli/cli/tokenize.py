@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rnncli.dataset import Summary
 
 
-class Shares(click.ParamType):
+class Shares(click.ParamType):  # type: ignore[type-arg]
     """0.9,0.05,0.05."""
 
     name = "shares"
@@ -75,7 +75,7 @@ class Shares(click.ParamType):
 @json_option
 @quiet_option
 @click.pass_context
-def tokenize(ctx: click.Context, **options: Any) -> None:
+def tokenize(ctx: click.Context, /, **options: Any) -> None:
     """Turn text into a data file: a fixed-size vocabulary, and the text as its ids.
 
     INPUTS are .csv, .tsv, .txt (a document a line) or .jsonl files, plain or .gz; - is standard
