@@ -182,6 +182,11 @@ def participle(verb: str) -> str:
     return (verb[:-1] if verb.endswith("e") and not verb.endswith(("ee", "ye")) else verb) + "ing"
 
 
+def article(word: str) -> str:
+    """`oven` -> `an oven`."""
+    return ("an " if word[0] in "aeiou" else "a ") + word
+
+
 def falling(words: list[str]) -> Table:
     """The first word is the commonest, the last the rarest."""
     return zipf(words, 1)
@@ -236,6 +241,8 @@ def tables() -> dict[tuple[str, ...], Table]:
     found["greeting",] = zipf(greetings, 5)
     found["topic",] = zipf(topics, 5)
     found["gadgets",] = {plural(word): weight for word, weight in found["gadget",].items()}
+    for key in [key for key in found if key[0] in ("noun", "adj", "trade", "gadget", "likeness")]:
+        found["a", *key] = {article(word): weight for word, weight in found[key].items()}
     for bound in ("topic", "person", "place", "weekday", "count"):
         found.update({("again", word): {word: 1} for word in found[(bound,)]})
     return found

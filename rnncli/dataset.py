@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from rnncli import artefacts
 from rnncli.corpus import Document, Skipped
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.tokenizer import BOS, EOS, SPECIALS, Coder, Numbers, Rule, Tokenizer, Vocabulary
-from rnncli.tokenizer import sentences as cut_sentences
+from rnncli.rule import BOS, EOS, SPECIALS, Rule
+from rnncli.rule import sentences as cut_sentences
+from rnncli.tokenizer import Coder, Numbers, Tokenizer, Vocabulary
 
 SPLITS = ("train", "valid", "test")
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.batches import stream
+from rnncli.detokenizer import Decoder
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Params, State, Steps
 from rnncli.nn.head import logits as head_logits
-from rnncli.tokenizer import Decoder, Tokenizer
+from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 

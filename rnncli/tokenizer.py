@@ -1,128 +1,28 @@
-"""Text to ids and back: the splitting rule, the vocabulary, and the two together.
+"""Text to ids and back: the vocabulary, and a tokenizer that joins it to a rule.
 
-A `Rule` says where text is cut (word, character or byte), a `Vocabulary` which pieces have an id,
-a `Tokenizer` encodes and decodes with both. Everything here is one text at a time; it does not know
-of files, of whole corpora, or of models.
+A `Vocabulary` says which tokens have an id, a `Tokenizer` encodes and decodes. Everything here is
+one text at a time; it does not know of files, of whole corpora, or of models.
 """
 
-import codecs
 import hashlib
 import sys
-import unicodedata
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
+from rnncli import detokenizer
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
+from rnncli.rule import ENDS, SPECIALS, Rule
 
-LEVELS = ("word", "char", "byte")
-UNITS = ("document", "sentence", "stream")
-UNK, BOS, EOS = SPECIALS = ("<unk>", "<s>", "</s>")
-_ENDS = (BOS, EOS)
 _UTF32 = f"utf-32-{sys.byteorder[0]}e"  # le or be: that of this machine
 WORD_VOCABULARY = 8000  # tokens, special ones included, when no size is given
-
-# Scripts written without spaces: each character is a token.
-_DENSE = r"\p{Han}\p{Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-# What a word begins with, and what it is made of; joiners hold Persian and Indic words together.
-_L = rf"[[\p{{L}}\p{{N}}_]--[{_DENSE}]]"
-_M = rf"[[\p{{M}}\u200c\u200d]--[{_DENSE}]]"
-_W = rf"[[\p{{L}}\p{{N}}_\p{{M}}\u200c\u200d]--[{_DENSE}]]"
-
-# Applied to chunks between white space, so no token ever holds or crosses white space.
-_TOKEN = regex.compile(
-    rf"""
-      <unk> | </?s>
-    | (?i:https?://|www\.) [!-~--[<>"'`]]* [A-Za-z0-9/_=&\#~-]      # address, ASCII, no last dot
-    | (?<!{_W}) [@\#] {_L} {_W}*                                   # name or tag
-    | (?> \d+ (?:[.,:]\d+)* ) (?! {_W} )                            # 3  1,000.50  12:30
-    | (?<= {_L} {_M}* | <unk> ) (?i: n['’]t | ['’](?:s|re|ve|ll|d|m) ) (?! {_W} )
-    | {_L} {_W}*? (?= (?i:n['’]t) (?! {_W} ) )                           # the do of don't
-    | {_L} {_W}*
-    | \.+ | -+
-    | \X                                                            # sign, emoji, Han: one grapheme
-    """,
-    regex.VERBOSE | regex.VERSION1,
-)
-
-# regex counts U+001C..U+001F as no white space, str.split() does; here they agree.
-_SPACE = r"[\s\x1c-\x1f]"
-_CLOSING = r"[\"'”’»)\]」』）]"
-_ABBREVIATION = r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|e\.g|i\.e|\p{Lu})"
-_SENTENCE_END = regex.compile(
-    rf"""
-      (?<! [.!?…] )                              # at the start of a run of marks
-      (?: (?<! {_ABBREVIATION} ) \. (?! [.!?…] ) | (?! \. (?! [.!?…] ) ) [.!?…]++ )
-      {_CLOSING}*+ {_SPACE}++ (?! \p{{Ll}} )     # a small letter goes on with the sentence
-    | [。！？]++ {_CLOSING}*+ {_SPACE}*+
-    | (?> \r\n | [\n\r] ) [ \t]*+ (?> \r\n | [\n\r] ) {_SPACE}*+     # a blank line
-    """,
-    regex.VERBOSE | regex.VERSION1,
-)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How text is cut into units, and a unit into tokens."""
-
-    level: str = "word"
-    unit: str = "document"
-    lower: bool = True
-    version: int = 1
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (("level", self.level, LEVELS), ("unit", self.unit, UNITS)):
-            if value not in allowed:
-                raise ConfigError(f"{name} {shown(value)!r} is none of {', '.join(allowed)}.")
-        if self.version != 1:
-            raise ConfigError(f"this version knows tokenising rule 1, not {self.version}.")
-
-    @property
-    def specials(self) -> tuple[str, ...]:
-        """Special tokens in id order; a stream has no ends to mark."""
-        return SPECIALS[:1] if self.unit == "stream" else SPECIALS
-
-    @property
-    def signature(self) -> str:
-        """Short name of the rule for reports, such as `word+lower+nfc:document:v1`."""
-        lower = "+lower" if self.lower else ""
-        return f"{self.level}{lower}+nfc:{self.unit}:v{self.version}"
-
-    def normal(self, text: str) -> str:
-        """`text` in lower case (if the rule says so) and in Unicode form NFC."""
-        return unicodedata.normalize("NFC", text.lower() if self.lower else text)
-
-    def units(self, text: str) -> list[str]:
-        """The sentences of `text`, or the whole of it; blank ones are left out."""
-        pieces = sentences(text) if self.unit == "sentence" else [text]
-        if self.unit == "sentence":
-            pieces = [piece.strip() for piece in pieces]
-        return [piece for piece in pieces if piece and not piece.isspace()]
-
-    def tokens(self, text: str) -> list[str]:
-        """`text` as tokens, before any vocabulary; a byte is the character of that number."""
-        if self.level == "char":
-            return list(self.normal(text))
-        if self.level == "byte":
-            return list(self.normal(text).encode().decode("latin-1"))
-        return [token for chunk in text.split() for token in _TOKEN.findall(self.normal(chunk))]
-
-
-def sentences(text: str) -> list[str]:
-    """`text` cut after each sentence; white space stays, so the pieces join to `text`.
-
-    Example: "Hi. You?" -> ["Hi. ", "You?"]
-    """
-    cuts = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
-    return [text[a:b] for a, b in pairwise(cuts) if a < b]
 
 
 class Numbers(dict[str, int]):
@@ -139,10 +39,10 @@ class _Ids(dict[str, int]):
     """Token -> id, and `<unk>` for all others."""
 
     def __init__(self, index: Mapping[str, int]) -> None:
-        super().__init__({token: number for token, number in index.items() if token not in _ENDS})
+        super().__init__({token: number for token, number in index.items() if token not in ENDS})
 
     def __missing__(self, token: str) -> int:
-        if token in _ENDS:
+        if token in ENDS:
             raise DataError(f'special token "{token}" in the text. Remove or rename it.')
         return 0
 
@@ -305,13 +205,6 @@ class Vocabulary:
 _MEMBERS = {"vocab.text": np.uint8, "vocab.ends": np.int64, "vocab.counts": np.int64}
 
 
-class Decoder(Protocol):
-    """Text from ids as they come: the `feed`s and the `flush` joined are the whole text."""
-
-    def feed(self, token_id: int) -> str: ...
-    def flush(self) -> str: ...
-
-
 class Tokenizer:
     """A rule and a vocabulary: text to ids and back."""
 
@@ -373,11 +266,9 @@ class Tokenizer:
         decoder = self.decoder()
         return "".join([decoder.feed(int(number)) for number in ids]) + decoder.flush()
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> detokenizer.Decoder:
         """A decoder for ids that come one at a time."""
-        if self.rule.level == "word":
-            return _WordDecoder(self)
-        return _ByteDecoder(self) if self.rule.level == "byte" else _CharDecoder(self)
+        return detokenizer.decoder(self.rule, self.token)
 
     def token(self, token_id: int) -> str:
         """The token of an id; raises DataError for an id that has none."""
@@ -427,110 +318,3 @@ class Tokenizer:
         if part.get("size") != len(tokenizer) or part.get("hash") != tokenizer.hash:
             raise ArtefactError(f"{where}: header and vocabulary do not belong together.")
         return tokenizer
-
-
-class _CharDecoder:
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    def feed(self, token_id: int) -> str:
-        token = self._tokenizer.token(token_id)
-        return "" if token in _ENDS else token
-
-    def flush(self) -> str:
-        return ""
-
-
-class _ByteDecoder:
-    """Holds the bytes of a character back until it is whole; broken ones become U+FFFD."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def feed(self, token_id: int) -> str:
-        token = self._tokenizer.token(token_id)
-        if token in SPECIALS:
-            return self.flush() + (UNK if token == UNK else "")
-        return self._utf8.decode(token.encode("latin-1"))
-
-    def flush(self) -> str:
-        rest = self._utf8.decode(b"", final=True)
-        self._utf8.reset()
-        return rest
-
-
-_CLITIC = regex.compile(r"(?i)n['’]t|['’](?:s|re|ve|ll|d|m)")
-_WORDLIKE = regex.compile(rf"[@\#]?{_L}|<unk>", regex.VERSION1)
-_DENSELIKE = regex.compile(rf"[{_DENSE}\u3000-\u303f\uff01-\uff65]", regex.VERSION1)
-_CLOSER = regex.compile(r"[\p{Pe}\p{Pf},.;:!?%…°‰′″]")
-_OPENER = regex.compile(r"[\p{Ps}\p{Pi}¿¡]")
-_MONEY = regex.compile(r"\p{Sc}")
-
-
-class _WordDecoder:
-    """Puts spaces back the way people write, and never so that tokens would run together.
-
-    A space is left out where custom says so (`joins`), and only if the rule cuts the joined text
-    into the very same tokens: encode(decode(ids)) is ids for all ids that come from text.
-    """
-
-    context = 16  # tokens of the current chunk that a cut can depend on
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._chunk: deque[str] = deque(maxlen=self.context)  # tokens since the last space
-        self._inside: set[str] = set()  # quotation marks that are open
-        self._glue = ""  # what the next token must be to follow without a space
-
-    def feed(self, token_id: int) -> str:
-        token = self._tokenizer.token(token_id)
-        if token in _ENDS:
-            return ""
-        first = not self._chunk
-        joined = not first and self._joins(token) and self._same([*self._chunk, token])
-        self._glue = self._glue_after(token, joined)
-        if not joined:
-            self._chunk.clear()
-        self._chunk.append(token)
-        return token if joined or first else " " + token
-
-    def flush(self) -> str:
-        return ""
-
-    def _same(self, tokens: list[str]) -> bool:
-        return self._tokenizer.rule.tokens("".join(tokens)) == tokens
-
-    def _joins(self, token: str) -> bool:
-        """Whether custom writes `token` without a space before it."""
-        last = self._chunk[-1]
-        if self._glue == "any" or (self._glue == "word" and _WORDLIKE.match(token)):
-            return True
-        if token in ('"', "'", "`"):
-            return token in self._inside or (token == "'" and _elided(last))
-        if _CLITIC.fullmatch(token):
-            return True
-        if _DENSELIKE.match(last) and _DENSELIKE.match(token):
-            return True
-        if token in ("-", "/"):
-            return bool(_WORDLIKE.match(last))
-        return bool(_CLOSER.match(token)) or (token == last and not _WORDLIKE.match(token))
-
-    def _glue_after(self, token: str, joined: bool) -> str:
-        if token in ('"', "'", "`"):
-            if token == "'" and joined and token not in self._inside:
-                return "word"  # o'clock
-            self._inside ^= {token}
-            return "any" if token in self._inside else ""
-        if token == "’" and joined and self._chunk and _elided(self._chunk[-1]):
-            return "word"
-        if _OPENER.match(token):
-            return "any"
-        if (token in ("-", "/") and joined) or (_MONEY.match(token) and not joined):
-            return "word"
-        return ""
-
-
-def _elided(word: str) -> bool:
-    """Whether an apostrophe after `word` belongs to it: o'clock, l'eau."""
-    return len(word) == 1 and word.isalpha() and word.lower() not in ("a", "i")

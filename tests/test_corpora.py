@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from rnncli.dataset import Dataset, tokenize
-from rnncli.tokenizer import Rule
+from rnncli.rule import Rule
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 sys.path.insert(0, str(CORPORA))
@@ -91,7 +91,7 @@ def test_the_vocabulary_is_large_with_a_long_tail_that_is_rarely_used(
     assert 1_000_000 <= total <= 1_200_000
     assert sum(n for _, n in counts.most_common(1000)) > 0.9 * total
     assert sum(n <= 5 for n in counts.values()) > 0.3 * len(counts)
-    assert 35 <= statistics.median(map(len, tokens)) <= 55
+    assert 35 <= statistics.median(map(len, tokens)) <= 52
 
 
 # What must be remembered
@@ -120,9 +120,7 @@ def first_and_last(tokens: list[list[str]], name: str) -> Iterator[tuple[int, in
             yield first, max(i for i, token in enumerate(line) if token == line[first])
 
 
-@pytest.mark.parametrize(
-    ("name", "share"), [("topic", 0.8), ("person", 0.95), ("place", 0.95), ("weekday", 0.1)]
-)
+@pytest.mark.parametrize(("name", "share"), [("topic", 0.8), ("person", 0.95), ("place", 0.95)])
 def test_what_is_named_first_is_named_again_after_5_to_60_tokens(
     tokens: list[list[str]], name: str, share: float
 ) -> None:
@@ -132,7 +130,7 @@ def test_what_is_named_first_is_named_again_after_5_to_60_tokens(
     tenth, median, ninetieth = (gaps[len(gaps) * k // 10] for k in (1, 5, 9))
     assert tenth < 30
     assert 25 < median < 50
-    assert 40 < ninetieth < 80
+    assert 40 < ninetieth < 70
 
 
 def test_a_greeting_decides_the_farewell(rows: list[dict[str, str]]) -> None:
@@ -287,7 +285,7 @@ def test_a_text_that_the_grammar_cannot_write_is_refused() -> None:
             scorer.score([*text.split(), END])
 
 
-@pytest.mark.parametrize("size", [500, 5000, 100_000])
+@pytest.mark.parametrize("size", [5000, 100_000])
 def test_fresh_comments_score_the_expected_entropy_within_the_standard_error(
     tokens: list[list[str]], size: int
 ) -> None:
@@ -298,12 +296,11 @@ def test_fresh_comments_score_the_expected_entropy_within_the_standard_error(
     for row in make_comments.rows(1000, seed=77):
         text = [token if token in known else "<unk>" for token in SPLIT(row[4])] + [END]
         scored, derivations = scorer.score(text)
-        assert size < 5000 or derivations == 1  # what looks alike under a tiny vocabulary is summed
+        assert derivations == 1  # or the expectation would be too high
         nats.append(sum(scored))
         lengths.append(len(text))
     expected, length = scorer.expected(("comment",))
-    slack = 0.0 if size >= 5000 else 0.02 * expected
-    assert abs(statistics.mean(nats) - expected) < 4 * statistics.stdev(nats) / 1000**0.5 + slack
+    assert abs(statistics.mean(nats) - expected) < 4 * statistics.stdev(nats) / 1000**0.5
     assert abs(statistics.mean(lengths) - (length + 1)) < 4 * statistics.stdev(lengths) / 1000**0.5
 
 

@@ -249,9 +249,7 @@ def test_blank_documents_are_counted_with_their_first_place(tmp_path):
 def test_a_whole_file_comes_in_pieces_that_join_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "_BLOCK", 50)
     text = "".join(f"line {k} é\r\n" for k in range(100)) + "x" * 120 + " end"
-    found = list(
-        documents([write(tmp_path, "a.txt", text)], Reading(whole_file=True), Skipped())
-    )
+    found = list(documents([write(tmp_path, "a.txt", text)], Reading(whole_file=True), Skipped()))
     assert "".join(document.text for document in found) == text.replace("\r\n", "\n")
     assert [document.more for document in found] == [True] * (len(found) - 1) + [False]
     assert len(found) > 10

@@ -16,7 +16,8 @@ from rnncli import artefacts, corpus, dataset
 from rnncli.corpus import Document, Reading, Skipped, documents
 from rnncli.dataset import Dataset, quotas, tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.tokenizer import Rule, Tokenizer
+from rnncli.rule import Rule
+from rnncli.tokenizer import Tokenizer
 
 RNG = np.random.default_rng(5)
 LEXICON = ["The", "cat", "don't", "Sat.", "on,", "mat!", "Ünï", "中文", "👍", "e.g.", "3.5", "why?"]
@@ -105,9 +106,7 @@ def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
     summary = tokenize(TEXTS, Rule(), tmp_path / "d.npz", vocab_size=0, split=(0.8, 0.1, 0.1))
     assert [size for size, _, _ in summary.table] == [4, 6, 9]
     for size, train, held in summary.table:
-        again = tokenize(
-            TEXTS, Rule(), tmp_path / "e.npz", vocab_size=size, split=(0.8, 0.1, 0.1)
-        )
+        again = tokenize(TEXTS, Rule(), tmp_path / "e.npz", vocab_size=size, split=(0.8, 0.1, 0.1))
         figures = again.splits
         assert train == pytest.approx(figures["train"].rate, abs=1e-12)
         others = [figures["valid"], figures["test"]]

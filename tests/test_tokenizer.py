@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.tokenizer import Rule, Tokenizer, Vocabulary, sentences
+from rnncli.rule import Rule, sentences
+from rnncli.tokenizer import Tokenizer, Vocabulary
 
 # Spaces, marks, joiners, controls, scripts and surrogate-plane signs that trip splitters up.
 TRICKY = [
@@ -137,7 +138,7 @@ def test_encoding_is_the_rule_and_a_lookup(level, text):
 
 
 WRITTEN = [
-    'don\'t say "hello, world" (or so): it\'s well-known...',
+    "don't say \"hello, world\" (or so): it's well-known...",
     "she said “yes” — and/or ‘no’; 50% of $5!",
     "see http://a.b/c?x=1, @bob's #tag & o'clock.",
     "中文，你好。 abc カー",

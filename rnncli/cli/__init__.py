@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from rnncli import __version__
+from rnncli.cli.bench import bench
 from rnncli.cli.evaluate import evaluate
 from rnncli.cli.sample import sample
 from rnncli.cli.tokenize import tokenize
@@ -47,7 +48,7 @@ def main() -> None:
     """
 
 
-for command in (tokenize, train, sample, evaluate):
+for command in (tokenize, train, sample, evaluate, bench):
     main.add_command(command)
 
 

@@ -16,7 +16,7 @@ from rnncli.cli.common import json_option, quiet_option, threads_option
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test",
               help="Which part of the data file.")  # fmt: skip
 @click.option("--text", type=click.Path(dir_okay=False, allow_dash=True),
-              help="Score a text file instead, a document a line; - is standard input.")  # fmt: skip
+              help="Score a text file, a document a line; - is standard input.")  # fmt: skip
 @click.option("--encoding", default="utf-8", help="Of the text file.")
 @json_option
 @threads_option

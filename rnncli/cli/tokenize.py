@@ -87,7 +87,8 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
     from rnncli import artefacts, corpus, dataset
-    from rnncli.tokenizer import Rule, Tokenizer
+    from rnncli.rule import Rule
+    from rnncli.tokenizer import Tokenizer
 
     vocabulary, reuse = None, options["vocab"]
     if reuse:

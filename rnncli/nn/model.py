@@ -261,7 +261,7 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
     fan: every weight U(+-1/sqrt(hidden)), embeddings N(0, 1), as the common framework has it.
     uniform, normal: every weight U(+-init_scale) or N(0, init_scale); biases zero.
     glorot: every weight U(+-sqrt(6 / (rows + columns))); biases zero.
-    All: gains of layer norm are 1; the forget gate's bias is `forget_bias` (Jozefowicz et al. 2015).
+    All: gains are 1, the forget gate's bias is `forget_bias` (Jozefowicz et al. 2015).
     """
     H = config.hidden
     for name, values in params.items():

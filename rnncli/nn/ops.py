@@ -1,4 +1,4 @@
-"""Stateless pairs of functions, forward and backward: row gather, dropout, layer norm, squared error.
+"""Stateless pairs, forward and backward: row gather, dropout, layer norm, squared error.
 
 Arrays are feature-major: (features, N). Gradients of parameters are added into the views given.
 Knows nothing of time.

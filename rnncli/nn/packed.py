@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,11 +29,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         sizes = self.sizes
-        if (
-            not sizes
-            or min(sizes) < 1
-            or any(b > a for a, b in zip(sizes, sizes[1:], strict=False))
-        ):
+        if not sizes or min(sizes) < 1 or any(b > a for a, b in pairwise(sizes)):
             raise DataError("a batch needs one step or more, and sequences sorted longest first")
 
     @classmethod
@@ -91,7 +88,7 @@ class Packed(NamedTuple):
 
 
 def pad(sequences: Sequence[Array], value: float = 0) -> Array:
-    """Stack sequences (each (T_b, ...)) as one (T, B, ...) array, short ones filled with `value`."""
+    """Stack sequences (T_b, ...) as one (T, B, ...) array, short ones filled up with `value`."""
     if not sequences:
         raise DataError("there is no sequence to pad")
     first = np.asarray(sequences[0])
@@ -118,7 +115,7 @@ def pack(padded: Array, lengths: Sequence[int]) -> Packed:
 
 
 def unpack(packed: Packed, value: float = 0) -> tuple[Array, Array]:
-    """The inverse of `pack`: the padded (T, B, ...) array and the (B,) lengths, in the old order."""
+    """The inverse of `pack`: the padded (T, B, ...) array and the lengths (B,), as they were."""
     data, steps, order = packed
     out = np.full((steps.T, steps.B, *data.shape[:-1]), value, data.dtype)
     for t, (columns, n) in enumerate(zip(steps.columns, steps.sizes, strict=True)):

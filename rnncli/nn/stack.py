@@ -122,7 +122,7 @@ def stack_forward(
 def stack_backward(
     dy: Array, dstate: State, config: Config, caches: Any, grads: Params
 ) -> tuple[Array | None, State]:
-    """From the gradient of the top output to those of `Source.x` (None for ids) and the first state.
+    """The gradients of `Source.x` (None for ids) and of the first state, from that of the top output.
 
     Parameter gradients are added into `grads`.
     """

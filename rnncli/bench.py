@@ -1,0 +1,234 @@
+"""Speed and memory beside PyTorch's: every figure in a process of its own, in turn, medians.
+
+`figures` runs the rounds; `python -m rnncli.bench WHO WHAT SHAPE CELL SECONDS` is one measurement
+and prints one JSON line. A training step is forward, cross-entropy, backward, clip by norm 5 and
+SGD, on random ids, float32, the state carried. PyTorch is used where it is installed, never needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SHAPES = {  # V, H = E, layers, T, B
+    "char-128": (65, 128, 1, 50, 50),
+    "char-128x2": (65, 128, 2, 50, 50),
+    "char-512": (65, 512, 1, 100, 64),
+    "lyrics-256": (1027, 256, 1, 35, 32),
+    "comments-100": (8000, 100, 1, 35, 32),
+    "words-200x2": (33278, 200, 2, 35, 20),
+    "words-650x2": (10000, 650, 2, 35, 20),
+}
+CELLS = ("lstm", "gru")
+KINDS = ("train", "generate-1", "generate-64")
+
+
+def figures(
+    shapes: list[str], against: str | None, rounds: int, seconds: float, threads: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each shape, cell and kind: tokens/s and peak MiB of each side, and the ratio.
+
+    Also the machine's rate of float32 matrix products in the same run, and the share of it that
+    training reaches.
+    """
+    sides = ["ours", *([against] if against else [])]
+    for shape in shapes:
+        for cell in CELLS:
+            for kind in KINDS:
+                found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+                for _ in range(rounds):
+                    for side in sides:
+                        found[side].append(_child(side, kind, shape, cell, seconds, threads))
+                row: dict[str, Any] = {"shape": shape, "cell": cell, "kind": kind}
+                for side in sides:
+                    row[side] = round(statistics.median(r["rate"] for r in found[side]))
+                    row[f"{side}_mib"] = round(statistics.median(r["mib"] for r in found[side]))
+                if against:
+                    row["ratio"] = round(row["ours"] / row[against], 2)
+                    row["memory_ratio"] = round(row["ours_mib"] / row[f"{against}_mib"], 2)
+                if kind == "train":
+                    gflops = _child("ours", "sgemm", shape, cell, 1.0, threads)["rate"]
+                    row["sgemm_gflops"] = round(gflops)
+                    row["share"] = round(row["ours"] * flops(shape, cell) / 1e9 / gflops, 2)
+                yield row
+
+
+def flops(shape: str, cell: str) -> int:
+    """Operations a token in training: six for each weight of a matrix product."""
+    V, H, L, _, _ = SHAPES[shape]
+    gates = {"lstm": 4, "gru": 3}[cell]
+    return 6 * (L * gates * H * 2 * H + H * V)
+
+
+def _child(
+    side: str, kind: str, shape: str, cell: str, seconds: float, threads: int
+) -> dict[str, float]:
+    blas = "1" if side == "ours" and kind != "sgemm" else str(threads)
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    command = [sys.executable, "-m", __name__, side, kind, shape, cell, str(seconds), str(threads)]
+    done = subprocess.run(
+        command, env={**os.environ, **dict.fromkeys(names, blas)}, check=True, capture_output=True
+    )
+    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def _rate(step: Callable[[], int], seconds: float) -> float:
+    """Tokens a second by the median step, after two that warm up."""
+    times: list[float] = []
+    tokens, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds or len(times) < 5:
+        begin = time.perf_counter()
+        tokens = step()
+        times.append(time.perf_counter() - begin)
+    return tokens / statistics.median(times[2:])
+
+
+def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
+    import numpy as np
+
+    from rnncli.batches import Work
+    from rnncli.config import Config, Recipe
+    from rnncli.nn.model import Model
+    from rnncli.nn.optim import clip_norm, update
+    from rnncli.nn.packed import Steps
+    from rnncli.parallel import Crew
+    from rnncli.sampling import Filters, generate
+    from rnncli.tokenizer import Tokenizer
+    from rnncli.training import batch_gradient
+
+    V, H, L, T, B = SHAPES[shape]
+    rng = np.random.default_rng(0)
+    model = Model.initial(Config(V, cell=cell, hidden=H, embed=H, layers=L))
+    if kind == "train":
+        recipe = Recipe(optimizer="sgd")
+        grads = [model.params.like() for _ in range(recipe.shards)]
+        crew, steps = Crew(threads), Steps.dense(T, B)
+        state = model.zero_state(B)
+
+        def step() -> int:
+            nonlocal state
+            x, y = rng.integers(0, V, (2, T * B))
+            _, state = batch_gradient(
+                model, Work(x, y, steps, B), state, grads, 1 / (T * B), crew=crew
+            )
+            clip_norm(grads[0].flat, 5.0)
+            update("sgd", model.params.flat, grads[0].flat, {}, 0.1, 1, recipe)
+            return T * B
+
+        return _rate(step, seconds)
+    letters = [chr(0x4E00 + k) for k in range(V - 1)]
+    tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
+    num, length = (1, 500) if kind == "generate-1" else (64, 100)
+
+    def write() -> int:
+        drawn = generate(
+            model, tokenizer, letters[0], num=num, length=length, filters=Filters(temperature=0.8)
+        )
+        return sum(len(sample.ids) for sample in drawn)
+
+    return _rate(write, seconds)
+
+
+def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(threads)
+    V, H, L, T, B = SHAPES[shape]
+    embed = torch.nn.Embedding(V, H)
+    rnn = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](H, H, L)
+    out = torch.nn.Linear(H, V)
+    parameters = [p for module in (embed, rnn, out) for p in module.parameters()]
+    if kind == "train":
+        sgd, state = torch.optim.SGD(parameters, lr=0.1), None
+
+        def step() -> int:
+            nonlocal state
+            x, y = torch.randint(0, V, (2, T, B))
+            if state is not None:
+                state = tuple(s.detach() for s in state) if cell == "lstm" else state.detach()
+            sgd.zero_grad()
+            top, state = rnn(embed(x), state)
+            torch.nn.functional.cross_entropy(out(top).view(-1, V), y.reshape(-1)).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+            sgd.step()
+            return T * B
+
+        return _rate(step, seconds)
+    num, length = (1, 500) if kind == "generate-1" else (64, 100)
+
+    def write() -> int:
+        x, carried = torch.zeros(1, num, dtype=torch.long), None
+        with torch.inference_mode():
+            for _ in range(length):
+                top, carried = rnn(embed(x), carried)
+                p = torch.softmax(out(top)[0] / 0.8, -1)
+                x = torch.multinomial(p, 1).t()
+        return num * length
+
+    return _rate(write, seconds)
+
+
+def _sgemm(seconds: float) -> float:
+    """GFLOP/s of float32 matrix products of 2048 x 2048, with all threads."""
+    import numpy as np
+
+    a = np.ones((2048, 2048), np.float32)
+    out = np.empty_like(a)
+
+    def product() -> int:
+        np.matmul(a, a, out=out)
+        return 2 * 2048**3
+
+    return _rate(product, seconds) / 1e9
+
+
+def tokenizing(corpus: Path, megabytes: int) -> dict[str, float]:
+    """MB/s and peak MiB of `rnncli tokenize` on a CSV repeated to a size."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "long.csv", Path(folder) / "long.npz"
+        header, _, body = corpus.read_bytes().partition(b"\n")
+        with open(source, "wb") as file:
+            file.write(header + b"\n")
+            while file.tell() < megabytes * 1_000_000:
+                file.write(body)
+        command = [sys.executable, "-m", "rnncli", "tokenize", str(source), "-q", "-o", str(target)]
+        command += ["--column", "body"]
+        begin = time.perf_counter()
+        process = subprocess.Popen(command)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        if status:
+            raise subprocess.CalledProcessError(status, command)
+        size = source.stat().st_size / 1e6
+    return {
+        "megabytes": round(size),
+        "mb_per_s": round(size / seconds, 1),
+        "mb_per_cpu_s": round(size / (usage.ru_utime + usage.ru_stime), 1),
+        "peak_mib": round(usage.ru_maxrss / 1024),
+    }
+
+
+def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str) -> None:
+    """One measurement."""
+    if kind == "sgemm":
+        rate = _sgemm(float(seconds))
+    else:
+        measure = _ours if side == "ours" else _torch
+        rate = measure(kind, shape, cell, float(seconds), int(threads))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"rate": rate, "mib": peak}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,65 @@
+"""`rnncli bench`: speed and memory on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnncli.bench import SHAPES
+from rnncli.cli.common import json_option, threads_option
+
+
+@click.command()
+@click.argument("shapes", nargs=-1, type=click.Choice(list(SHAPES)))
+@click.option("--against", type=click.Choice(["torch"]), help="Measure the same network there too.")
+@click.option("--rounds", type=click.IntRange(1), default=3, help="Rounds; medians are shown.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=3.0, help="Of each measurement.")
+@click.option(
+    "--tokenize", "corpus", type=click.Path(exists=True, dir_okay=False),
+    help="Measure rnncli tokenize instead, on this CSV (column body) repeated to --megabytes.",
+)  # fmt: skip
+@click.option("--megabytes", type=click.IntRange(1), default=1000, help="Size for --tokenize.")
+@json_option
+@threads_option
+def bench(
+    shapes: tuple[str, ...],
+    against: str | None,
+    rounds: int,
+    seconds: float,
+    corpus: str | None,
+    megabytes: int,
+    as_json: bool,
+    threads: int,
+) -> None:
+    """Measure training, generating and tokenizing on this machine.
+
+    A shape is a network and a batch, such as char-128; all of them when none is named. Every figure
+    is taken in a process of its own, ours and the other's in turn, and the median is shown.
+
+    \b
+    rnncli bench char-128 lyrics-256 --against torch
+    rnncli bench --tokenize corpora/comments.csv --megabytes 1000
+    """
+    from rnncli import bench as measure
+
+    if corpus is not None:
+        row = measure.tokenizing(Path(corpus), megabytes)
+        click.echo(json.dumps(row) if as_json else _line(row))
+        return
+    rows = measure.figures(list(shapes or SHAPES), against, rounds, seconds, threads)
+    for number, figures in enumerate(rows):
+        if as_json:
+            click.echo(json.dumps(figures))
+            continue
+        if number == 0:
+            click.echo("tokens/s, MiB" + (f"; ratio to {against}" if against else ""))
+        click.echo(_line(figures))
+
+
+def _line(row: dict[str, Any]) -> str:
+    return "  ".join(
+        value if isinstance(value, str) else f"{key} {value:,}" for key, value in row.items()
+    )

@@ -1,0 +1,371 @@
+"""What holds for recurrent networks whatever their numbers: carried state, order, learning."""
+
+import math
+
+import numpy as np
+import pytest
+from networks import (
+    CELLS,
+    DENSE,
+    INPUTS,
+    RAGGED,
+    B,
+    E,
+    H,
+    K,
+    T,
+    V,
+    cells,
+    close,
+    drawn,
+    language_model,
+    random_configuration,
+)
+
+from rnncli.config import Config, Recipe
+from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, unpack
+from rnncli.nn.head import logits, loss_and_gradients, token_nats
+from rnncli.nn.ops import gather_backward, gather_forward
+from rnncli.nn.optim import RULES, clip_norm, update
+from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
+
+
+@pytest.mark.parametrize("block", [1, 2, 4, 8, 9, 100, None])
+@pytest.mark.parametrize("size", [1, 500], ids=["small", "large"])
+def test_head_blocks_never_change_the_answer_however_large_the_logits(block, size):
+    rng = np.random.default_rng(11)
+    x, W, b = rng.standard_normal((H, 6)), size * rng.standard_normal((V, H)), np.arange(V) / 7
+    y, weight = rng.integers(0, V, 6), rng.random(6)
+    dW, db = np.zeros_like(W), np.zeros_like(b)
+    nats, dx = loss_and_gradients(x, W, b, y, weight, dW, db, block)
+    z = logits(x, W, b)
+    p = np.exp(z - z.max(axis=0))
+    p /= p.sum(axis=0)
+    d = weight * (p - np.eye(V)[y].T)
+    exact = z.max(axis=0) + np.log(np.exp(z - z.max(axis=0)).sum(axis=0)) - z[y, np.arange(6)]
+    close(nats, exact)
+    close(token_nats(x, W, b, y, block), exact)
+    close(dx, W.T @ d)
+    close(dW, d @ x.T)
+    close(db, d.sum(axis=1))
+
+
+def real_stack(cell, seed=0, both=False, layers=2, steps=DENSE):
+    """A bare stack of layers over a real input of width E."""
+    config = Config(
+        **CELLS[cell],
+        hidden=H,
+        layers=layers,
+        bidirectional=both,
+        head="values",
+        inputs=E,
+        outputs=K,
+    )
+    return config, *drawn(config, steps, np.random.default_rng(seed))
+
+
+@cells
+def test_three_chunks_with_carried_state_are_one_pass_forward_and_backward(cell):
+    config, model, batch, state = real_stack(cell)
+    dy = np.random.default_rng(9).standard_normal((config.width, T * B))
+    dend = State(*(None if part is None else part[..., ::-1].copy() for part in state))
+    whole, grads = model.params.like(), model.params.like()
+    y, after, cache = stack_forward(model.params, config, Source(batch.x), state, DENSE)
+    dx, dstate = stack_backward(dy, dend, config, cache, whole)
+
+    chunks, carried = [], state
+    for first, last in ((0, 2), (2, 3), (3, 5)):
+        columns, steps = slice(first * B, last * B), Steps.dense(last - first, B)
+        x = batch.x[:, columns]
+        y_part, carried, cache = stack_forward(model.params, config, Source(x), carried, steps)
+        close(y_part, y[:, columns])
+        chunks.append((columns, cache))
+    close(carried.h, after.h)
+    for columns, cache in reversed(chunks):
+        dx_part, dend = stack_backward(dy[:, columns], dend, config, cache, grads)
+        close(dx_part, dx[:, columns])
+    close(dend.h, dstate.h)
+    if state.c is not None:
+        close(carried.c, after.c)
+        close(dend.c, dstate.c)
+    close(grads.flat, whole.flat)
+
+
+@cells
+def test_permuting_the_batch_permutes_the_result(cell):
+    rng = np.random.default_rng(1)
+    model, batch, state = drawn(language_model(cell, layers=2), DENSE, rng)
+    order = np.array([2, 0, 1])
+
+    def permuted(columns):
+        return np.ascontiguousarray(columns.reshape(T, B)[:, order].ravel())
+
+    grads, again = model.params.like(), model.params.like()
+    found = model.gradients(batch, state, grads)
+    other = Batch(permuted(batch.x), permuted(batch.y), DENSE)
+    moved = model.gradients(other, state.take(order), again)
+    close(moved.nats, permuted(found.nats))
+    close(moved.state.h, found.state.h[..., order])
+    close(moved.dstate.h, found.dstate.h[..., order])
+    close(again.flat, grads.flat)
+
+
+@cells
+@pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
+def test_padding_never_changes_the_answer(cell, both):
+    config, model, _, state = real_stack(cell, both=both)
+    rng, lengths = np.random.default_rng(2), (3, 5, 1)
+    padded = pad([rng.standard_normal((n, E)) for n in lengths])
+    padded[3:, 0], padded[1:, 2] = 1e30, np.nan
+    packed = pack(padded, lengths)
+    y, after, _ = stack_forward(model.params, config, Source(packed.data), state, packed.steps)
+    y, _ = unpack(Packed(y, packed.steps, packed.order))
+    for j, b in enumerate(packed.order):
+        n, one = lengths[b], state.take(slice(j, j + 1))
+        x = np.ascontiguousarray(padded[:n, b].T)
+        alone, end, _ = stack_forward(model.params, config, Source(x), one, Steps.dense(n, 1))
+        close(y[:n, b], alone.T)
+        close(after.h[..., j], end.h[..., 0])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_answer_does_not_depend_on_how_many_tokens_are_run_at_once(seed):
+    config, _, _ = random_configuration(seed, head="tokens")
+    steps = Steps.dense(6, 5)
+    model, batch, state = drawn(config, steps, np.random.default_rng(seed))
+    nats, after = model.nats(batch, state)
+    for columns in steps.columns:
+        scores, state = model.step(batch.x[columns], state)
+        chosen = scores[batch.y[columns], np.arange(5)]
+        close(np.log(np.exp(scores).sum(axis=0)) - chosen, nats[columns])
+    close(state.h, after.h)
+
+
+@cells
+def test_a_layer_can_be_used_twice_before_either_backward(cell):
+    config, model, batch, state = real_stack(cell)
+    rng = np.random.default_rng(4)
+    uses = [(batch.x, state), (rng.standard_normal((E, RAGGED.N)), state.zeros())]
+    steps = [DENSE, RAGGED]
+    together, apart = model.params.like(), model.params.like()
+    dys = [rng.standard_normal((config.width, s.N)) for s in steps]
+
+    def forward(k):
+        return stack_forward(model.params, config, Source(uses[k][0]), uses[k][1], steps[k])
+
+    caches = [forward(k)[2] for k in (0, 1)]
+    both = [stack_backward(dys[k], state.zeros(), config, caches[k], together)[0] for k in (0, 1)]
+    for k in (1, 0):
+        dx, _ = stack_backward(dys[k], state.zeros(), config, forward(k)[2], apart)
+        np.testing.assert_array_equal(dx, both[k])
+    close(together.flat, apart.flat)
+
+
+@cells
+def test_a_cache_can_be_used_for_two_backward_passes(cell):
+    config, model, batch, state = real_stack(cell)
+    y, after, cache = stack_forward(model.params, config, Source(batch.x), state, DENSE)
+    first, second = model.params.like(), model.params.like()
+    one, _ = stack_backward(y, after, config, cache, first)
+    two, _ = stack_backward(y, after, config, cache, second)
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(first.flat, second.flat)
+
+
+@cells
+def test_a_reversed_input_swaps_the_directions(cell):
+    config, model, batch, state = real_stack(cell, both=True, layers=1)
+    other = Model(config, model.params.like())
+    for name, value in model.params.items():
+        swapped = name.replace("fwd", "bwd") if "fwd" in name else name.replace("bwd", "fwd")
+        other.params[swapped][:] = value
+    backwards = np.ascontiguousarray(batch.x.reshape(E, T, B)[:, ::-1].reshape(E, T * B))
+    swap = State(*(None if part is None else part[::-1].copy() for part in state))
+    y, after = model.features(batch.x, state, DENSE)
+    mirrored, end = other.features(backwards, swap, DENSE)
+    halves = mirrored.reshape(2, config.states, T, B)[::-1, :, ::-1]
+    close(halves.reshape(y.shape), y)
+    close(end.h[::-1], after.h)
+
+
+@pytest.mark.parametrize("vocabulary", [3, 40, 300, 1000])
+@pytest.mark.parametrize("count", [1, 7, 50, 400])
+def test_a_token_that_occurs_often_gets_the_sum_of_its_gradients(vocabulary, count):
+    rng = np.random.default_rng(count)
+    ids = np.minimum(rng.geometric(0.2, count) - 1, vocabulary - 1)  # a few tokens take most
+    table, dout = rng.standard_normal((vocabulary, E)), rng.standard_normal((E, count))
+    np.testing.assert_array_equal(gather_forward(table, ids).T, [table[i] for i in ids])
+    expected = table.copy()
+    for token, column in zip(ids, dout.T, strict=True):
+        expected[token] += column
+    gather_backward(dout, ids, table)
+    close(table, expected)
+
+
+@cells
+def test_a_state_taken_from_another_is_a_copy(cell):
+    _, _, _, state = real_stack(cell)
+    for part, taken in zip(state, state.take(slice(0, 2)), strict=True):
+        if part is not None:
+            np.testing.assert_array_equal(taken, part[..., :2])
+            assert not np.shares_memory(taken, part)
+
+
+@cells
+def test_gradients_are_added_to_what_is_there(cell):
+    model, batch, state = drawn(language_model(cell, "tied"), RAGGED, np.random.default_rng(6))
+    once, twice = model.params.like(), model.params.like()
+    model.gradients(batch, state, once)
+    for _ in range(2):
+        model.gradients(batch, state, twice)
+    close(twice.flat, 2 * once.flat)
+
+
+@cells
+def test_a_step_leaves_parameters_state_and_batch_as_they_were(cell):
+    config = language_model(cell, layers=2, dropout=0.3, dropout_weight=0.3, dropout_embed=0.3)
+    model, batch, state = drawn(config, RAGGED, np.random.default_rng(7))
+    arrays = [model.params.flat, batch.x, batch.y, *(part for part in state if part is not None)]
+    before = [array.copy() for array in arrays]
+    model.gradients(batch, state, model.params.like(), rng=np.random.default_rng(0))
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@cells
+def test_without_a_generator_there_is_no_dropout(cell):
+    dull = language_model(cell, layers=2)
+    lively = language_model(cell, layers=2, dropout=0.5, dropout_weight=0.5, dropout_embed=0.5)
+    model, batch, state = drawn(dull, RAGGED, np.random.default_rng(8))
+    other = Model(lively, model.params)
+    grads, again = model.params.like(), model.params.like()
+    found, same = model.gradients(batch, state, grads), other.gradients(batch, state, again)
+    np.testing.assert_array_equal(found.nats, same.nats)
+    close(again.flat, grads.flat)
+    with_masks = other.gradients(batch, state, again, rng=np.random.default_rng(0))
+    assert not np.allclose(with_masks.nats, found.nats)
+
+
+def test_variational_dropout_has_one_mask_a_sequence_and_keeps_the_mean():
+    rng, steps = np.random.default_rng(0), Steps.of_lengths((40, 30, 20))
+    x = np.ones((500, steps.N))
+    out, mask = dropped(x, 0.3, steps, rng, variational=True)
+    np.testing.assert_array_equal(out, mask)
+    for columns, n in zip(steps.columns, steps.sizes, strict=True):
+        np.testing.assert_array_equal(out[:, columns], out[:, :n])
+    out, _ = dropped(x, 0.3, steps, rng, variational=False)
+    assert set(np.unique(out)) == {0.0, 1 / 0.7}
+    assert out.mean() == pytest.approx(1, abs=0.02)
+    assert not np.array_equal(out[:, :3], out[:, 3:6])
+
+
+def test_ar_and_tar_are_the_mean_squares_of_their_definitions():
+    config = language_model("lstm", activation_reg=2.0, temporal_reg=3.0)
+    model, batch, state = drawn(config, RAGGED, np.random.default_rng(3))
+    found = model.gradients(batch, state, model.params.like())
+    top, _ = model.features(batch.x, state, RAGGED)
+    sequences = unpack(Packed(top, RAGGED, np.arange(B)))[0]  # (T, B, H)
+    values, changes = [], []
+    for b, n in enumerate(RAGGED.lengths):
+        values += list(sequences[:n, b])
+        changes += [sequences[t, b] - sequences[t - 1, b] for t in range(1, n)]
+    expected = 2 * np.mean(np.square(values)) + 3 * np.mean(np.square(changes))
+    assert found.penalty == pytest.approx(expected, rel=1e-12)
+
+
+@cells
+@pytest.mark.parametrize("how", INPUTS)
+def test_float32_stays_float32_and_agrees_with_float64(cell, how):
+    config = language_model(cell, how, layers=2)
+    model, batch, state = drawn(config, RAGGED, np.random.default_rng(2))
+    single = Model(config, Params(model.params.shapes, np.float32, model.params.flat))
+    half = State(*(None if part is None else part.astype(np.float32) for part in state))
+    grads, small = model.params.like(), single.params.like()
+    found, rough = model.gradients(batch, state, grads), single.gradients(batch, half, small)
+    assert {a.dtype for a in (small.flat, rough.nats, rough.state.h, rough.dstate.h)} == {
+        np.dtype(np.float32)
+    }
+    np.testing.assert_allclose(rough.nats, found.nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(small.flat, grads.flat, rtol=1e-3, atol=1e-5)
+
+
+@cells
+@pytest.mark.parametrize("init", ["default", "uniform", "normal", "glorot"])
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "normalised"])
+def test_biases_start_at_zero_but_the_forget_gates_and_gains_at_one(cell, init, layer_norm):
+    config = language_model(
+        cell, inputs=50, layers=2, init=init, forget_bias=1.5, layer_norm=layer_norm
+    )
+    for name, value in Model.initial(config, seed=1).params.items():
+        kind = name.rsplit(".", 1)[1]
+        expected = np.zeros(value.shape)
+        if kind in ("gh", "gx", "gc"):
+            expected += 1
+        elif kind == "b" and name.startswith("rnn") and config.cell == "lstm":
+            expected[H : 2 * H] = 1.5
+        if value.ndim == 1:
+            np.testing.assert_array_equal(value, expected, err_msg=name)
+        else:
+            assert value.std() > 0, name
+
+
+@cells
+def test_recurrent_weights_start_orthogonal_gate_by_gate(cell):
+    params = Model.initial(language_model(cell, layers=2), seed=1, dtype=np.float64).params
+    for layer in range(2):
+        for block in np.split(params[f"rnn.{layer}.fwd.Wh"], len(params["rnn.1.fwd.Wh"]) // H):
+            close(block.T @ block, np.eye(block.shape[1]))
+
+
+@pytest.mark.parametrize("init", ["default", "fan", "uniform", "normal", "glorot"])
+def test_the_start_has_the_spread_that_it_says(init):
+    sizes = {"inputs": 300, "hidden": 64, "embed": 32, "layers": 2}
+    params = Model.initial(Config(**sizes, init=init, init_scale=0.05), seed=3).params
+    limits = {  # half-width of a uniform distribution, or the standard deviation of a normal one
+        "default": {"embed.W": 0.1, "rnn.0.fwd.Wx": (6 / (256 + 32)) ** 0.5, "head.W": 1 / 8},
+        "fan": {"embed.W": 1.0, "rnn.0.fwd.Wx": 1 / 8, "rnn.1.fwd.Wh": 1 / 8, "head.W": 1 / 8},
+        "uniform": dict.fromkeys(("embed.W", "rnn.0.fwd.Wx", "rnn.1.fwd.Wh", "head.W"), 0.05),
+        "normal": dict.fromkeys(("embed.W", "rnn.0.fwd.Wx", "rnn.1.fwd.Wh", "head.W"), 0.05),
+        "glorot": {"embed.W": (6 / 332) ** 0.5, "rnn.1.fwd.Wh": (6 / 320) ** 0.5},
+    }
+    for name, limit in limits[init].items():
+        normal = init == "normal" or (init == "fan" and name == "embed.W")
+        assert params[name].std() == pytest.approx(limit if normal else limit / 3**0.5, rel=0.04)
+        assert (np.abs(params[name]).max() > limit) == normal
+
+
+def test_the_same_seed_starts_the_same_network_in_either_precision():
+    config = language_model("gru")
+    double, single = (Model.initial(config, 5, dtype) for dtype in (np.float64, np.float32))
+    np.testing.assert_array_equal(double.params.flat.astype(np.float32), single.params.flat)
+    assert not np.array_equal(double.params.flat, Model.initial(config, 6, np.float64).params.flat)
+
+
+@cells
+@pytest.mark.parametrize("how", ["one-hot", "embedded"])
+def test_the_first_loss_is_ln_v(cell, how):
+    config = language_model(cell, how, inputs=500, hidden=64)
+    model = Model.initial(config, seed=1)
+    rng, steps = np.random.default_rng(0), Steps.dense(20, 16)
+    x, y = rng.integers(0, 500, (2, steps.N))
+    nats, _ = model.nats(Batch(x, y, steps), model.zero_state(16))
+    assert nats.mean() == pytest.approx(math.log(500), rel=0.01)
+
+
+@cells
+def test_one_batch_can_be_learned_by_heart(cell):
+    config = language_model(cell, hidden=24, embed=8)
+    model, steps = Model.initial(config, seed=2, dtype=np.float64), Steps.dense(8, 4)
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, V, (8, 4))
+    x[0] = np.arange(4)  # sequences that begin alike could not be told apart
+    batch = Batch(x.ravel(), rng.integers(0, V, steps.N), steps)
+    recipe, state = Recipe(lr=0.03), model.zero_state(4)
+    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
+    grads = model.params.like()
+    for t in range(1, 301):
+        grads.flat[:] = 0
+        model.gradients(batch, state, grads)
+        clip_norm(grads.flat, recipe.clip)
+        update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+    assert model.nats(batch, state)[0].mean() < 0.02
