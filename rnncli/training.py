@@ -137,6 +137,17 @@ def train(
         nats = _validate(run, validate)
         return Report("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
 
+    def judged() -> bool:
+        return bool(run.history) and run.history[-1]["step"] == run.step
+
+    def owed() -> Iterator[Report]:
+        """What follows the last step and was not done yet: a run may be saved at any yield."""
+        if validate and run.step and run.step % every == 0 and not judged():
+            yield judge()
+        if run.batch == 0 and run.epoch_tokens:
+            yield _end_epoch(run)
+
+    yield from owed()
     reason = _ended(run, total)
     while not reason:
         length = plan.length(run.epoch)
@@ -147,14 +158,11 @@ def train(
                 run.epoch, run.batch = run.epoch + 1, 0
             run.progress = advance()
             yield report
-            if validate and run.step % every == 0:
-                yield judge()
+            yield from owed()
             reason = _ended(run, total)
             if reason:
                 break
-        if run.batch == 0:
-            yield _end_epoch(run)
-    if validate and (not run.history or run.history[-1]["step"] != run.step):
+    if validate and not judged():
         yield judge()
     elif not validate:
         run.best = run.candidate.copy()
@@ -205,7 +213,7 @@ def _step(run: TrainRun, work: Work, grads: list[Params], crew: Crew, comm: Comm
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise DivergenceError(
             f"the loss is no longer finite at step {run.step + 1} (loss {nats}, gradient norm "
-            f"{norm}). Use a smaller --lr or --clip; the last saved model is whole."
+            f"{norm}). Use a smaller --lr or --clip."
         )
     rate = recipe.rate * run.rate_factor * schedule(recipe, run.progress, run.epoch)
     if recipe.random_bptt:
@@ -280,7 +288,13 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
     """Judge the candidate; keep it if it is the best; let the schedule and asgd know."""
     assert validate is not None
     recipe, flat = run.recipe, run.candidate
-    nats = validate(Model(run.model.config, run.model.params.like(flat)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        nats = validate(Model(run.model.config, run.model.params.like(flat)))
+    if not math.isfinite(nats):
+        raise DivergenceError(
+            f"the validation loss is no longer finite at step {run.step} ({nats}). Use a smaller "
+            "--lr or --clip."
+        )
     earlier = [row["valid"] for row in run.history]
     train_nats = run.epoch_nats / run.epoch_tokens if run.epoch_tokens else run.last_epoch_nats
     run.history.append({"step": run.step, "epoch": run.epoch, "train": train_nats, "valid": nats})
@@ -290,7 +304,7 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
         run.stale += 1
         if recipe.schedule == "divide-on-plateau":
             run.rate_factor *= recipe.factor
-    past = earlier[: len(earlier) - recipe.trigger]
+    past = earlier[: max(0, len(earlier) - recipe.trigger)]
     if recipe.optimizer == "asgd" and not run.averaged and past and nats > min(past):
         run.slots["average"], run.averaged = run.model.params.flat.copy(), 1
     return nats

@@ -264,6 +264,8 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
     All: gains are 1, the forget gate's bias is `forget_bias` (Jozefowicz et al. 2015).
     """
     H = config.hidden
+    one_hot = not config.embed and config.head != "values"
+    first_inputs = [f"rnn.0.{direction}.Wx" for direction in DIRECTIONS]
     for name, values in params.items():
         last = name.rsplit(".", 1)[1]
         if last in ("gh", "gx", "gc"):
@@ -272,7 +274,7 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
         if values.ndim == 1:
             if config.init == "fan" and not name.startswith("head"):
                 values[:] = rng.uniform(-1, 1, values.shape) / math.sqrt(H)
-            if last == "b" and config.cell == "lstm":
+            if config.cell == "lstm" and last == "b" and name != "head.b":
                 values[H : 2 * H] = config.forget_bias
             continue
         rows, columns = values.shape
@@ -295,6 +297,6 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
                 half = 0.1
             elif config.init == "default" and name == "head.W":
                 half = 1 / math.sqrt(columns)
-            elif config.init == "default" and config.embed == 0 and name.startswith("rnn.0."):
+            elif config.init == "default" and one_hot and name in first_inputs:
                 half = 1 / math.sqrt(H)  # a one-hot row is an embedding: its fan is not V
             values[:] = rng.uniform(-half, half, values.shape)

@@ -110,7 +110,7 @@ def stack_forward(
             outputs.append(out)
             parts.append((drop, project_cache, cache))
         out = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)  # (S*P, N)
-        skip = config.residual and source.x is not None and source.x.shape == out.shape
+        skip = config.residual and layer > 0  # the first input is not as wide
         if skip:
             out = out + source.x
         caches.append((mask, skip, parts))
