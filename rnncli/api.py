@@ -75,7 +75,9 @@ def begin(dataset: Dataset, config: Config, recipe: Recipe, run: TrainRun | None
     """A session that starts at the beginning, or goes on with `run`."""
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
     plan = make_plan(recipe, train_split.ids, train_split.starts)
-    plan.length(0)  # says now if there is too little text
+    length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
+    if run is not None and run.batch >= length:
+        raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
     if run is None:
         run = TrainRun.start(Model.initial(config, recipe.seed), recipe)
     stream = tokenizer.bos is None

@@ -51,8 +51,8 @@ def stream(seed: int, purpose: int, *where: int) -> np.random.Generator:
 class Consecutive:
     """B columns, each a stretch of the corpus; batch k is steps k*T to (k+1)*T of all of them.
 
-    The corpus is cut anew at a random offset below T each epoch (`offset`). With `random_lengths`
-    the windows vary as in Merity et al. 2018, section 5: normal around T, sometimes around T/2.
+    The corpus is cut anew at a random offset, T at most, each epoch (`offset`). The windows of
+    `random_lengths` vary as in Merity et al. 2018, section 5: normal around T, sometimes T/2.
     """
 
     ids: Array  # (n,)

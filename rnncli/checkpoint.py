@@ -11,14 +11,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import __version__, artefacts
-from rnncli.config import Config, Recipe
-from rnncli.errors import ArtefactError, ConfigError
+from rnncli.config import Config, Recipe, Settings
+from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.optim import RULES
 from rnncli.nn.params import Params
@@ -27,12 +27,14 @@ from rnncli.tokenizer import Tokenizer
 from rnncli.training import TrainRun
 
 Array = NDArray[Any]
+S = TypeVar("S", bound=Settings)
 
 COUNTERS = {
     "step": int, "epoch": int, "batch": int, "progress": float, "rate_factor": float,
     "averaged": int, "best_nats": float, "stale": int, "epoch_nats": float, "epoch_tokens": int,
-    "last_epoch_nats": float, "tokens": int, "finished": str, "history": list,
+    "last_epoch_nats": float, "tokens": int, "finished": str,
 }  # fmt: skip
+ROW = {"step": int, "epoch": int, "train": float, "valid": float}
 
 
 @dataclass
@@ -51,7 +53,13 @@ class LanguageModel:
 
 
 def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None) -> None:
-    """Write a model file, whole or not at all; with `run`, one from which training can go on."""
+    """Write a model file, whole or not at all; with `run`, one from which training can go on.
+
+    Parameters that are not finite are a DivergenceError: the file that was there stays.
+    """
+    for model in (language.model, language.model if run is None else run.model):
+        if not np.isfinite(model.params.flat).all():
+            raise DivergenceError("the parameters are no longer finite. Use a smaller --lr.")
     header: dict[str, Any] = {
         "writer": f"rnncli {__version__}",
         "tokenizer": language.tokenizer.to_header(),
@@ -63,7 +71,7 @@ def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None)
     arrays: dict[str, Array] = dict(language.tokenizer.to_arrays())
     arrays.update(language.model.params)
     if run is not None:
-        state = {name: _plain(getattr(run, name)) for name in COUNTERS if name != "history"}
+        state = {name: _plain(getattr(run, name)) for name in COUNTERS}
         header["run"] = {"recipe": run.recipe.to_json(), **state}
         arrays["run.params"] = run.model.params.flat
         arrays.update({f"run.slot.{name}": slot for name, slot in run.slots.items()})
@@ -86,17 +94,14 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     header, arrays = artefact.header.get("run"), artefact.arrays
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"history": language.history}
     for name, kind in COUNTERS.items():
-        value = header.get(name) if name != "history" else language.history
+        value = header.get(name)
         value = math.inf if kind is float and value is None else value
         if type(value) is not kind or (isinstance(value, (int, float)) and value < 0):
             raise ArtefactError(f"{where}: damaged: run.{name} is not as it should be.")
         values[name] = value
-    try:
-        recipe = Recipe.from_json(header.get("recipe") or {})
-    except ConfigError as error:
-        raise ArtefactError(f"{where}: damaged: {error}") from None
+    recipe = _settings(Recipe, header.get("recipe"), where)
     model = language.model
     vector = _flat(arrays, "run.params", model, where)
     run = TrainRun(Model(model.config, model.params.like(vector)), recipe, **values)
@@ -107,9 +112,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     if "run.state.h" in arrays:
         h, c = arrays["run.state.h"], arrays.get("run.state.c")
         like = model.zero_state(h.shape[-1] if h.ndim else 0)
-        if h.shape != like.h.shape or (c is None) != (like.c is None):
-            raise ArtefactError(f"{where}: damaged: the carried state is not that of the model.")
-        if c is not None and like.c is not None and c.shape != like.c.shape:
+        if _kind(h) != _kind(like.h) or _kind(c) != _kind(like.c):
             raise ArtefactError(f"{where}: damaged: the carried state is not that of the model.")
         run.state = State(h, c)
     return language, run
@@ -118,10 +121,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
 def _language(artefact: artefacts.Artefact) -> LanguageModel:
     where, header, arrays = str(artefact.path), artefact.header, artefact.arrays
     tokenizer = Tokenizer.from_artefact(header, arrays, where)
-    try:
-        config = Config.from_json(header.get("config") or {})
-    except (ConfigError, TypeError) as error:
-        raise ArtefactError(f"{where}: damaged: {error}") from None
+    config = _settings(Config, header.get("config"), where)
     if config.inputs != len(tokenizer) or config.head != "tokens":
         raise ArtefactError(f"{where}: damaged: network and vocabulary do not belong together.")
     layout = shapes(config)
@@ -134,12 +134,29 @@ def _language(artefact: artefacts.Artefact) -> LanguageModel:
     params = Params(layout, dtype)
     for name, values in params.items():
         values[:] = arrays[name]
-    history, data = header.get("history", []), header.get("data", {})
-    if not isinstance(history, list) or not isinstance(data, dict):
+    history, data = header.get("history"), header.get("data")
+    if not (isinstance(data, dict) and isinstance(history, list) and all(map(_is_row, history))):
         raise ArtefactError(f"{where}: damaged: history or data is not as it should be.")
-    return LanguageModel(
-        Model(config, params), tokenizer, bool(header.get("carried")), data, history
-    )
+    carried = header.get("carried") is True
+    return LanguageModel(Model(config, params), tokenizer, carried, data, history)
+
+
+def _settings(kind: type[S], values: Any, where: str) -> S:
+    if not isinstance(values, dict):
+        raise ArtefactError(f"{where}: damaged: the {kind.__name__.lower()} is missing.")
+    try:
+        return kind.from_json(values)
+    except ConfigError as error:
+        raise ArtefactError(f"{where}: damaged: {error}") from None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is a line of the history."""
+    return isinstance(row, dict) and all(type(row.get(name)) is kind for name, kind in ROW.items())
+
+
+def _kind(array: Array | None) -> tuple[Any, ...] | None:
+    return None if array is None else (array.shape, array.dtype)
 
 
 def _flat(arrays: Mapping[str, Array], name: str, model: Model, where: str) -> Array:

@@ -98,9 +98,11 @@ class Config(Settings):
         "lstm", "Kind of cell; gru resets after the recurrent matmul, gru-before before it.",
         choices=tuple(GATES),
     )  # fmt: skip
-    hidden: int = setting(256, "Units of each layer.", least=1)
-    layers: int = setting(1, "Recurrent layers above one another.", least=1)
-    embed: int = setting(0, "Width of the token embedding; 0 for a one-hot input.", least=0)
+    hidden: int = setting(256, "Units of each layer.", least=1, below=1 << 24)
+    layers: int = setting(1, "Recurrent layers above one another.", least=1, below=101)
+    embed: int = setting(
+        0, "Width of the token embedding; 0 for a one-hot input.", least=0, below=1 << 24
+    )
     proj: int = setting(0, "lstm: width that the output is projected to; 0 for none.", least=0)
     bidirectional: bool = setting(False, "Read in both directions (not for language models).")
     activation: str = setting(
@@ -197,14 +199,17 @@ class Recipe(Settings):
         "consecutive for a stream.",
         choices=("auto", "consecutive", "random", "sentences"),
     )
-    batch: int = setting(32, "Sequences side by side.", least=1)
-    bptt: int = setting(64, "Steps that the gradient flows back (truncated BPTT).", least=1)
+    batch: int = setting(32, "Sequences side by side.", least=1, below=1 << 24)
+    bptt: int = setting(
+        64, "Steps that the gradient flows back (truncated BPTT).", least=1, below=1 << 24
+    )
     reset: float = setting(
         0.0, "Share of the carried states that begin anew at each batch.", least=0, below=1
     )
     shards: int = setting(
-        2, "Parts of a batch that are computed side by side; rounding depends on it.", least=1
-    )
+        2, "Parts of a batch that are computed side by side; rounding depends on it.",
+        least=1, below=1025,
+    )  # fmt: skip
     random_bptt: bool = setting(False, "Lengths vary around bptt, the rate with them (AWD-LSTM).")
     optimizer: str = setting("adam", "Update rule.", choices=tuple(RATES))
     lr: float | None = setting(

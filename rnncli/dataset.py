@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from rnncli.corpus import Document, Skipped
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.rule import BOS, EOS, SPECIALS, Rule
 from rnncli.rule import sentences as cut_sentences
-from rnncli.tokenizer import Coder, Numbers, Tokenizer, Vocabulary
+from rnncli.tokenizer import WORD_VOCABULARY, Coder, Numbers, Tokenizer, Vocabulary
 
 SPLITS = ("train", "valid", "test")
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
@@ -61,6 +61,7 @@ class Summary:
     distinct: int
     vocabulary: int  # special tokens too
     kept: int  # tokens from the text
+    min_count: int | None  # rarer ones were not kept; None for a vocabulary that was reused
     coverage: float  # share of the tokens that have an id
     unknown_rate: float
     rarest: tuple[str, int]  # the rarest kept token that was seen in training, and its count
@@ -79,7 +80,7 @@ def tokenize(
     path: str | Path,
     *,
     vocab_size: int | None = None,
-    min_count: int = 1,
+    min_count: int | None = None,
     vocabulary: Tokenizer | None = None,
     split: Sequence[float] = (0.9, 0.05, 0.05),
     seed: int = 0,
@@ -89,10 +90,11 @@ def tokenize(
     """Write the data file `path` from documents; the vocabulary is that of the training split.
 
     `vocab_size` counts the special tokens (0: no limit; None: 8000 words, all characters, all 256
-    bytes). `vocabulary` reuses that of another tokenizer. Units are dealt out by `seed`, exactly in
-    the shares of `split`; a stream is cut by position. `skipped` tallies what is left out. Of
-    `inputs` the names without folders go into the header. Raises DataError and ConfigError; then
-    no file is written.
+    bytes). Tokens rarer than `min_count` become `<unk>`; None means 1, but 2 for words where the
+    vocabulary would hold all of them and leave no `<unk>` to learn from. `vocabulary` reuses that
+    of another tokenizer. Units are dealt out by `seed`, exactly in the shares of `split`; a stream
+    is cut by position. `skipped` tallies what is left out. Of `inputs` the names without folders go
+    into the header. Raises DataError and ConfigError; then no file is written.
     """
     _check_options(rule, vocab_size, min_count, vocabulary, split, seed)
     skipped = Skipped() if skipped is None else skipped
@@ -108,8 +110,10 @@ def tokenize(
         if vocabulary is None:
             first = len(SPECIALS)
             train = zip(tokens[first:], counts[0, first:].tolist(), strict=True)
-            kept = Vocabulary.from_counts({token: count for token, count in train if count}, rule,
-                                          units=int(counts[0, 1]), size=vocab_size,
+            seen = {token: count for token, count in train if count}
+            if min_count is None:
+                min_count = _min_count(seen.values(), rule, vocab_size)
+            kept = Vocabulary.from_counts(seen, rule, units=int(counts[0, 1]), size=vocab_size,
                                           min_count=min_count)  # fmt: skip
         else:
             kept = vocabulary.vocabulary
@@ -118,7 +122,7 @@ def tokenize(
         table = np.array([index.get(token, 0) for token in tokens], np.int64)
         held = {name: k for k, name in enumerate(SPLITS) if name in names}
         splits = {name: deal.summary(k, counts[k], table) for name, k in held.items()}
-        summary = _summary(spool, tokenizer, counts, table, splits, skipped)
+        summary = _summary(spool, tokenizer, counts, table, splits, skipped, min_count)
         header = {
             "tokenizer": tokenizer.to_header(),
             "inputs": [Path(name).name for name in inputs],
@@ -134,8 +138,15 @@ def tokenize(
     return summary
 
 
+def _min_count(counts: Collection[int], rule: Rule, size: int | None) -> int:
+    """2 if every word had a place although some were seen once, and some more often; else 1."""
+    room = (WORD_VOCABULARY if size is None else size) - len(rule.specials)
+    spare = rule.level == "word" and len(counts) <= room
+    return 2 if spare and min(counts) == 1 < max(counts) else 1
+
+
 def _check_options(
-    rule: Rule, vocab_size: int | None, min_count: int, given: Tokenizer | None,
+    rule: Rule, vocab_size: int | None, min_count: int | None, given: Tokenizer | None,
     split: Sequence[float], seed: int,
 ) -> None:  # fmt: skip
     if not 1 <= len(split) <= 3 or not all(0 <= share <= 1 for share in split) or split[0] <= 0:
@@ -144,13 +155,13 @@ def _check_options(
         raise ConfigError(f"the shares of split add up to {sum(split):g}, not 1.")
     if vocab_size is not None and vocab_size < 0:
         raise ConfigError("a vocabulary size is not negative.")
-    if min_count < 1:
+    if min_count is not None and min_count < 1:
         raise ConfigError("min-count is at least 1.")
     if seed < 0:
         raise ConfigError("a seed is not negative.")
     if given is None:
         return
-    if vocab_size is not None or min_count != 1:
+    if vocab_size is not None or min_count is not None:
         raise ConfigError("a reused vocabulary has its size; leave vocab-size and min-count out.")
     old = given.rule
     if (old.level, old.lower, old.specials) != (rule.level, rule.lower, rule.specials):
@@ -398,7 +409,7 @@ def quotas(total: int, split: Sequence[float]) -> list[int]:
 
 def _summary(
     spool: _Spool, tokenizer: Tokenizer, counts: Ints, table: Ints,
-    splits: Mapping[str, SplitSummary], skipped: Skipped,
+    splits: Mapping[str, SplitSummary], skipped: Skipped, min_count: int | None,
 ) -> Summary:  # fmt: skip
     tokens, special = [*SPECIALS, *spool.numbers], len(SPECIALS)
     text = counts[:, special:]
@@ -426,7 +437,7 @@ def _summary(
         signature=tokenizer.signature, unit=tokenizer.rule.unit,
         documents=spool.documents, units=sum(part.units for part in splits.values()),
         tokens=total, distinct=int(np.count_nonzero(text.sum(axis=0))),
-        vocabulary=len(tokenizer), kept=len(tokenizer) - reserved,
+        vocabulary=len(tokenizer), kept=len(tokenizer) - reserved, min_count=min_count,
         coverage=1 - unknown / total, unknown_rate=unknown / total, rarest=rarest,
         splits=dict(splits), table=rows,
         skipped={why: (number, skipped.first[why]) for why, number in skipped.counts.items()},

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import rnncli
-from rnncli.batches import Plan, Sentences, Work
+from rnncli.batches import Plan, Sentences, Work, stream
 from rnncli.errors import DataError
 from rnncli.nn import Batch, Model, State, Steps
 from rnncli.tokenizer import Tokenizer
@@ -25,6 +25,8 @@ Array = NDArray[Any]
 
 GROUP, WINDOW = 64, 64  # sequences and steps that are scored together
 ALONE = 2048  # steps at a time of a single sequence
+RESAMPLE = 17  # what a random stream is for; see rnncli.batches
+BLOCK = 256  # tokens of a stream that are drawn together in a resample
 POOL = 4096  # units or texts that are sorted by length together
 
 
@@ -84,6 +86,10 @@ class Score:
         """Bits a byte of the original text in UTF-8."""
         return self.nats / math.log(2) / self.bytes if self.bytes else None
 
+    def perplexity_open(self, unseen: int) -> float:
+        """The perplexity if the probability of <unk> is shared alike by `unseen` words."""
+        return _exp(self.nats + self.oov * math.log(unseen), self.tokens)
+
     def to_json(self) -> dict[str, float | int | None]:
         """All figures by name; None where one is undefined or not finite."""
         names = ("nats_per_token", "perplexity", "perplexity_excluding_oov", "bits_per_char",
@@ -118,10 +124,10 @@ def score_plan(
     model: Model, tokenizer: Tokenizer, plan: Plan, chars: int = 0, bytes: int = 0, units: int = 0
 ) -> Score:
     """The score of all batches of a plan's first epoch, the state carried as each batch says."""
-    table = np.zeros((1, 4))
+    total = Score(chars=chars, bytes=bytes, units=units)
     for work, nats in _predictions(model, plan.batches(0)):
-        _tally(table, tokenizer, 0, work.y, nats)
-    return _score(table[0], chars, bytes, units)
+        total += _score(tokenizer, work.y, nats)
+    return total
 
 
 def score_split(
@@ -136,8 +142,30 @@ def score_split(
     if carried or tokenizer.bos is None:
         plan = Lanes(split.ids, lanes or 1)
         return score_plan(model, tokenizer, plan, split.chars, split.bytes, units)
-    table = sum((t.sum(axis=0) for t in _unit_tables(model, tokenizer, split)), np.zeros(4))
-    return _score(table, split.chars, split.bytes, units)
+    total = Score(chars=split.chars, bytes=split.bytes, units=units)
+    for ids, nats in _pools(model, split):
+        total += _score(tokenizer, ids, nats)
+    return total
+
+
+def token_nats(model: Model, tokenizer: Tokenizer, split: Split, *, carried: bool) -> Array:
+    """The nats of each id of a split as `score_split` counts them: (n,), nan where none counts."""
+    nats = np.full(len(split.ids), np.nan)
+    if carried or tokenizer.bos is None:
+        parts = [part for _, part in _predictions(model, Lanes(split.ids, 1).batches(0))]
+        nats[1:] = np.concatenate(parts)
+        if tokenizer.bos is not None:
+            nats[split.ids == tokenizer.bos] = np.nan
+    else:
+        nats[:] = np.concatenate([part for _, part in _pools(model, split)])
+    return nats
+
+
+def score_nats(tokenizer: Tokenizer, split: Split, nats: Array) -> Score:
+    """The score of a split by the nats of each of its ids (n,), nan where none counts."""
+    return _score(tokenizer, split.ids, nats) + Score(
+        chars=split.chars, bytes=split.bytes, units=len(split.starts) - 1
+    )
 
 
 def score_texts(
@@ -149,36 +177,24 @@ def score_texts(
     the state goes on from unit to unit and from text to text. A stream model does not predict the
     first token after a fresh state.
     """
-    if carried:
-        yield from _carried_texts(model, tokenizer, texts)
-        return
     source = iter(texts)
-    while pool := list(islice(source, POOL)):
-        parts = [_units(tokenizer, text) for text in pool]
-        table = np.zeros((len(pool), 4))
-        units = list(chain.from_iterable(parts))
-        if units:
-            ids, starts = np.concatenate(units), np.cumsum([0, *map(len, units)])
-            owner = np.repeat(np.arange(len(pool)), [len(part) for part in parts])
-            np.add.at(table, owner, _unit_table(model, tokenizer, ids, starts))
-        for text, part, row in zip(pool, parts, table, strict=True):
-            yield _score(row, len(text), len(text.encode()), len(part))
-
-
-def _carried_texts(model: Model, tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[Score]:
     state, last = None, np.empty(0, np.uint32)
-    for text in texts:
-        units = _units(tokenizer, text)
+    while pool := list(islice(source, 1 if carried else POOL)):
+        parts = [_units(tokenizer, text) for text in pool]
+        lengths = [sum(map(len, part)) for part in parts]
+        units = list(chain.from_iterable(parts))
         ids = np.concatenate([last, *units])
-        table = np.zeros((1, 4))
-        for at in range(0, len(ids) - 1, ALONE):
-            y = ids[at + 1 : at + 1 + ALONE].astype(np.int64)
-            x = ids[at : at + len(y)].astype(np.int64)
-            work = Work(x, y, Steps.dense(len(y), 1), 0 if state is None else 1)
-            nats, state = _nats(model, work, state)
-            _tally(table, tokenizer, 0, y, nats)
-        last = ids[-1:]
-        yield _score(table[0], len(text), len(text.encode()), len(units))
+        if carried:
+            nats, state = _onward(model, ids, state)
+            ids, last = ids[len(last) :], ids[-1:]
+            nats = nats[len(nats) - len(ids) :]
+        else:
+            nats = _fresh(model, ids, np.cumsum([0, *map(len, units)]))
+        end = 0
+        for text, part, length in zip(pool, parts, lengths, strict=True):
+            begin, end = end, end + length
+            score = _score(tokenizer, ids[begin:end], nats[begin:end])
+            yield score + Score(chars=len(text), bytes=len(text.encode()), units=len(part))
 
 
 def _units(tokenizer: Tokenizer, text: str) -> list[Array]:
@@ -188,6 +204,67 @@ def _units(tokenizer: Tokenizer, text: str) -> list[Array]:
         return [unit for unit in ids if len(unit)]
     bos, eos = np.array([[tokenizer.bos], [tokenizer.eos]], np.uint32)
     return [np.concatenate([bos, unit, eos]) for unit in ids]
+
+
+def uniform_nats(tokenizer: Tokenizer, split: Split) -> Array:
+    """What each id costs (n,) when every token but <s> is as probable as any other."""
+    return _by_token(tokenizer, split, np.ones(len(tokenizer)))
+
+
+def unigram_nats(tokenizer: Tokenizer, split: Split) -> Array:
+    """What each id costs (n,) by its frequency in the training text, one added to each count."""
+    return _by_token(tokenizer, split, tokenizer.vocabulary.counts + 1.0)
+
+
+def _by_token(tokenizer: Tokenizer, split: Split, weights: Array) -> Array:
+    told = np.arange(len(weights)) != tokenizer.bos
+    nats = np.log(weights[told].sum()) - np.log(weights)  # (V,)
+    each = nats[split.ids]
+    each[split.starts[:-1]] = np.nan
+    return np.asarray(each)
+
+
+def mixed_nats(a: Array, b: Array, weight: float) -> Array:
+    """The nats of the mixture weight * A + (1 - weight) * B, from those of A and B (n,)."""
+    if weight in (0, 1):
+        return a if weight else b
+    with np.errstate(invalid="ignore"):  # nan in, nan out
+        return np.asarray(-np.logaddexp(math.log(weight) - a, math.log1p(-weight) - b))
+
+
+def mixing_weight(a: Array, b: Array, tolerance: float = 1e-6) -> float:
+    """The weight of A at which its mixture with B costs least, by EM (Dempster et al. 1977)."""
+    told = ~np.isnan(a)
+    gain, weight, step = np.exp(np.clip(b[told] - a[told], -700, 700)), 0.5, 1.0  # p_A / p_B
+    while step > tolerance and 0 < weight < 1:
+        share = weight * gain / (weight * gain + 1 - weight)
+        weight, step = float(share.mean()), abs(float(share.mean()) - weight)
+    return weight
+
+
+class Difference(NamedTuple):
+    """How many nats a token A costs more than B, and the interval that holds 95 % of resamples."""
+
+    nats: float
+    low: float
+    high: float
+
+
+def compare(a: Array, b: Array, starts: Array, resamples: int = 2000, seed: int = 0) -> Difference:
+    """The paired bootstrap over units of two models' nats (n,) on one split (Koehn 2004).
+
+    A stream is one unit: it is cut into blocks of `BLOCK` tokens.
+    """
+    if len(starts) == 2:
+        starts = np.append(np.arange(starts[0], starts[1], BLOCK), starts[1])
+    difference = np.add.reduceat(np.nan_to_num(a - b), starts[:-1])  # (units,)
+    tokens = np.add.reduceat(~np.isnan(a), starts[:-1], dtype=np.float64)
+    rng, units, means = stream(seed, RESAMPLE), len(tokens), []
+    for _ in range(resamples):
+        drawn = rng.integers(units, size=units)
+        means.append(difference[drawn].sum() / max(1.0, tokens[drawn].sum()))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Difference(float(difference.sum() / tokens.sum()), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -223,42 +300,52 @@ class Lanes:
             yield Work(x, y, steps, alive if k else 0)
 
 
-def _unit_tables(model: Model, tokenizer: Tokenizer, split: Split) -> Iterator[Array]:
-    """What `_unit_table` says of a pool of units at a time."""
+def _pools(model: Model, split: Split) -> Iterator[tuple[Array, Array]]:
+    """The ids of a pool of units at a time, and their nats, each unit from a fresh state."""
     for first in range(0, len(split.starts) - 1, POOL):
         bounds = np.asarray(split.starts[first : first + POOL + 1], np.int64)
         ids = np.asarray(split.ids[bounds[0] : bounds[-1]])
-        yield _unit_table(model, tokenizer, ids, bounds - bounds[0])
+        yield ids, _fresh(model, ids, bounds - bounds[0])
 
 
-def _unit_table(model: Model, tokenizer: Tokenizer, ids: Array, starts: Array) -> Array:
-    """Nats, tokens, unknown tokens and their nats of each unit from a fresh state: (units, 4)."""
-    table = np.zeros((len(starts) - 1, 4))
-    unit = np.repeat(np.arange(len(table)), np.diff(starts))
-    places = Sentences(np.arange(len(ids)), starts, GROUP, WINDOW, seed=0, shuffle=False)
-    owners: list[Array] = []
+def _fresh(model: Model, ids: Array, starts: Array) -> Array:
+    """The nats of each id (n,), each unit from a fresh state; nan for the first id of a unit."""
+    nats = np.full(len(ids), np.nan)
+    places: list[Array] = []
+    if len(starts) < 2:
+        return nats
+    plan = Sentences(np.arange(len(ids)), starts, GROUP, WINDOW, seed=0, shuffle=False)
 
     def works() -> Iterator[Work]:
-        for work in places.batches(0):
-            owners.append(unit[work.x])
+        for work in plan.batches(0):
+            places.append(work.y)
             yield work._replace(x=ids[work.x].astype(np.int64), y=ids[work.y].astype(np.int64))
 
-    for work, nats in _predictions(model, works()):
-        _tally(table, tokenizer, owners.pop(), work.y, nats)
-    return table
+    for _, part in _predictions(model, works()):
+        nats[places.pop()] = part
+    return nats
 
 
-def _tally(table: Array, tokenizer: Tokenizer, row: Array | int, y: Array, nats: Array) -> None:
-    """Add predictions to the rows of a table: nats, tokens, unknown tokens, their nats."""
-    told = np.ones(len(y)) if tokenizer.bos is None else (y != tokenizer.bos).astype(np.float64)
-    unknown = (y == tokenizer.unk).astype(np.float64)
-    columns = np.stack([nats * told, told, unknown, nats * unknown], axis=1)  # (N, 4)
-    np.add.at(table, np.broadcast_to(row, len(y)), columns)
+def _onward(model: Model, ids: Array, state: State | None) -> tuple[Array, State | None]:
+    """The nats of each id (n,), nan for the first, from a state on; and the state after them."""
+    nats = np.full(len(ids), np.nan)
+    for at in range(1, len(ids), ALONE):
+        y = ids[at : at + ALONE].astype(np.int64)
+        x = ids[at - 1 : at - 1 + len(y)].astype(np.int64)
+        work = Work(x, y, Steps.dense(len(y), 1), 0 if state is None else 1)
+        nats[at : at + len(y)], state = _nats(model, work, state)
+    return nats, state
 
 
-def _score(row: Array, chars: int, bytes: int, units: int) -> Score:
-    nats, tokens, oov, oov_nats = row.tolist()
-    return Score(nats, round(tokens), round(oov), oov_nats, chars, bytes, units)
+def _score(tokenizer: Tokenizer, ids: Array, nats: Array) -> Score:
+    """The sums over ids (n,) whose nats are not nan; <s> is not counted."""
+    told = ~np.isnan(nats)
+    if tokenizer.bos is not None:
+        told &= ids != tokenizer.bos
+    unknown = told & (ids == tokenizer.unk)
+    return Score(
+        float(nats[told].sum()), int(told.sum()), int(unknown.sum()), float(nats[unknown].sum())
+    )
 
 
 def _predictions(model: Model, works: Iterable[Work]) -> Iterator[tuple[Work, Array]]:
@@ -278,4 +365,4 @@ def _nats(model: Model, work: Work, before: State | None) -> tuple[Array, State]
         if state.c is not None and before.c is not None:
             state.c[..., : work.carried] = before.c[..., : work.carried]
     nats, state = model.nats(Batch(work.x, work.y, work.steps), state)
-    return nats.astype(np.float64), state
+    return np.where(np.isnan(nats), np.inf, nats.astype(np.float64)), state

@@ -1,10 +1,8 @@
-"""Text from a model: the filtered distribution of the next token, a draw from it, whole texts.
+"""Texts that a model writes: after a prefix, one or many at a time, with filters and stops.
 
-`probabilities` and `next_token` are pure functions of logits; `generate` and `stream_one` run the
-model. Sample i of a seed has a random stream of its own and takes one number a token from it, so it
-is the same text however many others are written, and however many at a time: where float32 leaves
-open which token a number falls on, the text is read again in float64. Knows no files and no
-terminal.
+Sample i of a seed has a random stream of its own and takes one number a token from it, so it is the
+same text however many others are written, and however many at a time: where float32 leaves open
+which token a number falls on, the text is read again in float64. Knows no files and no terminal.
 """
 
 from __future__ import annotations
@@ -20,153 +18,33 @@ from numpy.typing import NDArray
 
 from rnncli.batches import stream
 from rnncli.detokenizer import Decoder
-from rnncli.errors import ConfigError
+from rnncli.errors import ConfigError, shown
+from rnncli.filters import PLAIN, Filters, next_token, passed, probabilities, weigh
 from rnncli.nn import Model, Params, State, Steps
 from rnncli.nn.head import logits as head_logits
+from rnncli.nn.model import shapes
+from rnncli.patterns import Pattern
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
+__all__ = [
+    "PLAIN",
+    "Filters",
+    "Run",
+    "Sample",
+    "generate",
+    "next_token",
+    "prefix_ids",
+    "probabilities",
+    "stream_one",
+]
+
 SAMPLE = 16  # what a random stream is for; see rnncli.batches
+NONE = -1  # no token: the text ends here
 WINDOW = 1024  # steps that are run through the model together
+TABLE = 1 << 22  # entries of an embedding multiplied by the first layer's weights
 SLACK = 2.0**-16  # how far float32 may put two logits apart that are equal in float64
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What is done to the model's distribution before a token is drawn.
-
-    Applied in the order: banned, repetition, no_repeat, temperature, top_k, top_p, min_p, typical.
-    Each filter leaves one token or more; of equal tokens the one with the lower id goes first.
-    """
-
-    temperature: float = 1.0  # 0 takes the most probable token
-    top_k: int = 0  # the k most probable tokens; 0 for all
-    top_p: float = 1.0  # the fewest tokens that together have this mass (Holtzman et al. 2020)
-    min_p: float = 0.0  # tokens at least this times as probable as the first
-    typical: float = 1.0  # the most typical tokens that have this mass (Meister et al. 2023)
-    repetition: float = 1.0  # logits of tokens already written: / if positive, * if negative
-    no_repeat: int = 0  # no n-gram of this length is written twice
-    banned: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, sound, wanted in (
-            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
-            ("typical", 0 < self.typical <= 1, "above 0 and at most 1"),
-            ("repetition", 0 < self.repetition < math.inf, "above 0"),
-            ("no_repeat", self.no_repeat >= 0, "0 or more"),
-        ):
-            if not sound:
-                raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)}.")
-
-
-PLAIN = Filters()
-
-
-def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) -> Array:
-    """The distribution (V,) that `next_token` draws from, in float64.
-
-    `written` holds the ids so far, which only `repetition` and `no_repeat` look at.
-    """
-    weights = _weights(np.asarray(logits, np.float64)[None], filters, [written])[0]
-    return np.asarray(weights / weights.sum())
-
-
-def next_token(
-    logits: Array, u: float, filters: Filters = PLAIN, written: Sequence[int] = ()
-) -> int:
-    """The id at which the cumulative distribution passes `u`, a number in [0, 1)."""
-    sums = np.cumsum(_weights(np.asarray(logits, np.float64)[None], filters, [written])[0])
-    return _passed(sums, u)
-
-
-def _passed(sums: Array, u: float) -> int:
-    """The first id whose running sum (V,) is above the share `u` of the whole."""
-    return int(sums.searchsorted(u * sums[-1], "right"))  # u < 1: below V, however it is rounded
-
-
-def _weights(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Array:
-    """Logits (B, V) of B texts -> what each token weighs after all filters."""
-    f = filters
-    if f.banned or f.repetition != 1 or f.no_repeat:
-        z = z.copy()
-    if f.banned:
-        if not 0 <= min(f.banned) <= max(f.banned) < z.shape[1] or len(set(f.banned)) >= z.shape[1]:
-            raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
-        z[:, list(f.banned)] = -np.inf
-    if f.repetition != 1:
-        for row, ids in zip(z, written, strict=True):
-            seen = np.asarray(ids, np.int64)
-            row[seen] = np.where(row[seen] > 0, row[seen] / f.repetition, row[seen] * f.repetition)
-    if f.no_repeat:
-        for row, ids in zip(z, written, strict=True):
-            again = _followers(ids, f.no_repeat)
-            rest = row.copy()
-            rest[again] = -np.inf
-            if rest.max() > -np.inf:
-                row[:] = rest
-    if f.temperature == 0:
-        p = np.zeros_like(z)
-        p[np.arange(len(z)), z.argmax(axis=1)] = 1
-        return p
-    z = np.asarray(z - z.max(axis=1, keepdims=True))
-    if f.temperature != 1:
-        z /= f.temperature
-    p = np.exp(z)
-    if 0 < f.top_k < z.shape[1]:
-        for row in p:
-            _keep(row, f.top_k, np.partition(row, -f.top_k)[-f.top_k])
-    if f.top_p < 1:
-        for row in p:
-            falling = np.sort(row)[::-1]
-            count = _count(falling, f.top_p)
-            _keep(row, count, falling[count - 1])
-    if f.min_p:
-        p[p < f.min_p * p.max(axis=1, keepdims=True)] = 0
-    if f.typical < 1:
-        for row in p:
-            _typical(row, f.typical)
-    return p
-
-
-def _count(weights: Array, mass: float) -> int:
-    """How many of these weights, from the first on, have `mass` of their sum."""
-    sums = np.cumsum(weights)
-    return int(np.searchsorted(sums, mass * sums[-1])) + 1
-
-
-def _keep(row: Array, count: int, least: float) -> None:
-    """Zero all of `row` but its `count` highest entries, the lowest of which is `least`."""
-    drop = row < least
-    spare = len(row) - int(np.count_nonzero(drop)) - count
-    if spare:
-        drop[np.flatnonzero(row == least)[-spare:]] = True
-    row[drop] = 0
-
-
-def _typical(row: Array, mass: float) -> None:
-    """Keep the tokens whose surprise is nearest the entropy, until they have `mass`."""
-    ids = np.flatnonzero(row)
-    p = row[ids] / row[ids].sum()
-    surprise = -np.log(p)
-    value = -np.abs(surprise - p @ surprise)
-    order = np.argsort(-value, kind="stable")
-    row[ids[order[_count(p[order], mass) :]]] = 0
-
-
-def _followers(ids: Sequence[int], n: int) -> Array:
-    """The tokens that would complete an n-gram that is already in `ids`."""
-    text = np.asarray(ids, np.int64)
-    starts = len(text) - n + 1  # n-grams in the text
-    if starts < 1:
-        return text[:0]
-    same = np.ones(starts, bool)
-    for k in range(n - 1):
-        same &= text[k : k + starts] == text[len(text) - n + 1 + k]
-    return text[n - 1 :][same]
 
 
 @dataclass
@@ -177,7 +55,7 @@ class Sample:
     text: str
     logprob: float  # nats, under the model's own distribution, without filters
     token_logprobs: list[float]
-    stopped: str  # "end" (</s>), "length" or "stop"
+    stopped: str  # "end" (</s>), "length", "stop" or "match"
 
 
 def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
@@ -212,18 +90,26 @@ def generate(
     stop_at_end: bool = True,
     min_length: int = 0,
     stop: Sequence[str] = (),
+    stop_regex: str = "",
+    match: str = "",
     batch: int = 64,
 ) -> Iterator[Sample]:
     """Samples 0 to num - 1 of a seed, in order, each of at most `length` tokens after the prefix.
 
     <s> is never written, <unk> only if allowed. A text ends at </s> unless `stop_at_end` is False,
-    and not within its first `min_length` tokens; or before the first of the strings `stop`, which
-    is cut off. `batch` texts are written at a time. Raises ConfigError for senseless settings.
+    and not within its first `min_length` tokens; or before the first of the strings `stop` or match
+    of `stop_regex`, which is cut off. `batch` texts are written at a time.
+
+    With `match`, the whole of a text is held to a pattern (the space that joins a word to the
+    prefix is not counted): a token that cannot lead to a match is drawn anew, and the text ends
+    where it matches and the model would leave the pattern.
+
+    Raises ConfigError for senseless settings, and where no token goes on within the pattern.
     """
     if num < 1 or batch < 1:
         raise ConfigError(f"num and batch must be 1 or more, not {num} and {batch}.")
-    run = _Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
-               stop)  # fmt: skip
+    run = Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
+              stop, stop_regex, match)  # fmt: skip
     certain = filters.temperature == 0  # all samples are one text
     for first in range(0, 1 if certain else num, batch):
         texts = [run.text(i) for i in range(first, 1 if certain else min(num, first + batch))]
@@ -244,13 +130,17 @@ def stream_one(
     stop_at_end: bool = True,
     min_length: int = 0,
     stop: Sequence[str] = (),
+    stop_regex: str = "",
+    match: str = "",
 ) -> Iterator[str]:
     """The text of sample 0 piece by piece, as it is written; the prefix is not repeated."""
-    run = _Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
-               stop)  # fmt: skip
+    run = Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
+              stop, stop_regex, match)  # fmt: skip
     text, told = run.text(0), 0
     held = max((len(string) - 1 for string in stop), default=0)  # may be the start of a stop string
     for _ in run.write([text]):
+        if stop_regex and not text.stopped:
+            continue  # a match may begin anywhere
         until = len(text.text) - (0 if text.stopped else held)
         if until > told:
             yield text.text[told:until]
@@ -258,7 +148,7 @@ def stream_one(
 
 
 @dataclass
-class _Text:
+class Text:
     """A text that is being written."""
 
     rng: np.random.Generator
@@ -271,13 +161,16 @@ class _Text:
     precise: State | None = None  # the float64 state after all but the last `unread` ids
     unread: int = 1
 
-    def add(self, piece: str, stop: tuple[str, ...]) -> None:
-        """Append a piece, and cut the text before the first stop string in it."""
+    def add(self, piece: str, stop: tuple[str, ...], pattern: Pattern | None = None) -> None:
+        """Append a piece, and cut the text before the first stop string or match in it."""
         if self.bare and piece:
             piece, self.bare = piece.removeprefix(" "), False
         start = len(self.text)
         self.text += piece
         found = [self.text.find(s, max(0, start - len(s) + 1)) for s in stop]
+        if pattern is not None and piece:
+            at = pattern.find(self.text)
+            found.append(-1 if at is None else at)
         cuts = [at for at in found if at >= 0]
         if cuts:
             self.text, self.stopped = self.text[: min(cuts)], "stop"
@@ -287,12 +180,13 @@ class _Text:
         return Sample([*self.ids], self.text, logprob, [*self.logprobs], self.stopped)
 
 
-class _Run:
+class Run:
     """Everything that the texts of one call share: the settings, and the model after the prefix."""
 
     def __init__(
         self, model: Model, tokenizer: Tokenizer, prefix: str, length: int, filters: Filters,
         seed: int, allow_unk: bool, stop_at_end: bool, min_length: int, stop: Sequence[str],
+        stop_regex: str = "", match: str = "",
     ) -> None:  # fmt: skip
         if length < 1 or not 0 <= min_length <= length:
             raise ConfigError(f"length must be 1 or more and min_length at most that, not {length} "
@@ -301,6 +195,10 @@ class _Run:
             raise ConfigError("stop must be a list of strings, none of them empty.")
         self.model, self.tokenizer, self.length, self.seed = model, tokenizer, length, seed
         self.min_length, self.stop = min_length, tuple(stop)
+        self.stop_regex = Pattern(stop_regex) if stop_regex else None
+        self.match = Pattern(match) if match else None
+        if match and tokenizer.rule.level == "byte":
+            raise ConfigError("match is for words and characters: a byte may be part of either.")
         never = {*filters.banned} | ({tokenizer.bos} if tokenizer.bos is not None else set())
         if not allow_unk:
             never.add(tokenizer.unk)
@@ -308,18 +206,25 @@ class _Run:
         self.early = replace(filters, banned=tuple(sorted(never | end)))
         self.late = replace(filters, banned=tuple(sorted(never if stop_at_end else never | end)))
         self.ids, _ = prefix_ids(tokenizer, prefix)
-        self.bare = tokenizer.rule.level == "word" and prefix[-1:].isspace()
-        self.known = self.ids[1:] if tokenizer.bos is not None or not prefix.strip() else self.ids
-        self.logits, self.state = _read(model, self.ids, model.zero_state(1))
+        self.space = " " if tokenizer.rule.level == "word" else ""  # between prefix and text
+        self.bare = bool(self.space) and prefix[-1:].isspace()
+        given = tokenizer.bos is None and tokenizer.rule.tokens(prefix)
+        self.known = self.ids if given else self.ids[1:]  # without <s> or what stands for it
+        self.reader = _without_embedding(model)
+        self.logits, self.state = _read(self.reader, self.ids, model.zero_state(1))
 
-    def text(self, number: int) -> _Text:
+    def text(self, number: int) -> Text:
         """Sample `number`, not begun."""
-        decoder = self.tokenizer.decoder()
-        for token in self.known:
-            decoder.feed(token)
-        return _Text(stream(self.seed, SAMPLE, number), decoder, self.bare)
+        return Text(stream(self.seed, SAMPLE, number), self._decoder([]), self.bare)
 
-    def write(self, texts: Sequence[_Text]) -> Iterator[None]:
+    def _decoder(self, ids: list[int]) -> Decoder:
+        """A decoder that has the prefix and `ids` behind it."""
+        decoder = self.tokenizer.decoder()
+        for token in [*self.known, *ids]:
+            decoder.feed(token)
+        return decoder
+
+    def write(self, texts: Sequence[Text]) -> Iterator[None]:
         """Write the texts to their ends, a token of each between two yields."""
         alive = list(texts)
         everyone = np.zeros(len(alive), np.int64)
@@ -329,16 +234,19 @@ class _Run:
             drawn = self._choose(alive, rows, self.early if count <= self.min_length else self.late)
             for text, token, logprob in zip(alive, drawn.tolist(), _logprobs(rows, drawn),
                                             strict=True):  # fmt: skip
+                if token == NONE:
+                    text.stopped = "match"
+                    continue
                 text.ids.append(token)
                 text.logprobs.append(logprob)
                 text.unread += 1
-                text.add(text.decoder.feed(token), self.stop)
+                text.add(text.decoder.feed(token), self.stop, self.stop_regex)
                 if token == self.tokenizer.eos:
                     text.stopped = "end"
                 elif count == self.length and not text.stopped:
                     text.stopped = "length"
                 if text.stopped in ("end", "length"):
-                    text.add(text.decoder.flush(), self.stop)
+                    text.add(text.decoder.flush(), self.stop, self.stop_regex)
             yield
             going = [k for k, text in enumerate(alive) if not text.stopped]
             if not going:
@@ -346,27 +254,48 @@ class _Run:
             if len(going) < len(alive):
                 alive, drawn = [alive[k] for k in going], drawn[going]
                 state, steps = state.take(np.asarray(going)), Steps((len(going),))
-            z, state = self.model.predict(drawn, state, steps)
+            z, state = self.reader.predict(drawn, state, steps)
 
-    def _choose(self, texts: Sequence[_Text], rows: Array, filters: Filters) -> Array:
+    def _choose(self, texts: Sequence[Text], rows: Array, filters: Filters) -> Array:
         """The next token of each text (B,), by its next random number and its logits (B, V)."""
         looks = filters.repetition != 1 or filters.no_repeat
         written = [self.known + text.ids if looks else () for text in texts]
-        u = np.array([text.rng.random() for text in texts])
-        weights = _weights(rows, filters, written)
+        weights = weigh(rows, filters, written)
         sums = np.cumsum(weights, axis=1)
-        drawn = np.array([_passed(row, share) for row, share in zip(sums, u, strict=True)])
-        if filters.temperature == 0:
-            return drawn
-        # Logits wrong by `slack` between them move a running sum c by c (1 - c) slack at the most.
-        margin = SLACK / filters.temperature * u * (1 - u)
-        total, each = sums[:, -1], np.arange(len(u))
-        above = sums[each, drawn]
-        below = above - weights[each, drawn]
-        unsure = ((u - margin) * total < below) | ((u + margin) * total >= above)
-        for k in np.flatnonzero(unsure).tolist():
-            drawn[k] = next_token(self._precise_logits(texts[k]), u[k], filters, written[k])
-        return drawn
+        drawn = []
+        for k, (text, weight, row) in enumerate(zip(texts, weights, sums, strict=True)):
+            u = text.rng.random()
+            token = passed(row, u)
+            if filters.temperature:
+                # Logits off by d between them move a running sum c by c (1 - c) d at the most.
+                margin = SLACK / filters.temperature * u * (1 - u)
+                low, high = (u - margin) * row[-1], (u + margin) * row[-1]
+                if low < row[token] - weight[token] or high >= row[token]:
+                    token = next_token(self._precise_logits(text), u, filters, written[k])
+            drawn.append(self._fitting(text, weight, token) if self.match else token)
+        return np.array(drawn)
+
+    def _fitting(self, text: Text, weights: Array, token: int) -> int:
+        """The token, or the first drawn after it that the pattern allows; NONE to end the text."""
+        assert self.match is not None
+        written = text.text.removeprefix(self.space)
+        while True:
+            if token == self.tokenizer.eos:
+                fits = self.match.matches(written)
+            else:
+                ahead = Text(text.rng, self._decoder(text.ids), text.bare, text=text.text)
+                ahead.add(ahead.decoder.feed(token), ())
+                fits = self.match.begins(ahead.text.removeprefix(self.space))
+            if fits:
+                return token
+            if self.match.matches(written):
+                return NONE
+            weights[token] = 0
+            sums = np.cumsum(weights)
+            if not sums[-1]:
+                raise ConfigError(f"{self.match.name}: no token goes on after "
+                                  f'"{shown(text.text)}".')  # fmt: skip
+            token = passed(sums, text.rng.random())
 
     @cached_property
     def _precise(self) -> tuple[Model, State]:
@@ -376,13 +305,27 @@ class _Run:
         state = model.zero_state(1)
         return model, _read(model, self.ids[:-1], state)[1] if self.ids[1:] else state
 
-    def _precise_logits(self, text: _Text) -> Array:
+    def _precise_logits(self, text: Text) -> Array:
         """The logits (V,) after a text; each id is read once in float64, and only if need be."""
         model, start = self._precise
         ids = [*self.ids[-1:], *text.ids][-text.unread :]
         z, text.precise = _read(model, ids, text.precise or start)
         text.unread = 0
         return np.asarray(z[:, 0])
+
+
+def _without_embedding(model: Model) -> Model:
+    """The same network with one-hot input, where that is worth it: a product less at each step."""
+    config = replace(model.config, embed=0, tied=False, dropout_embed=0.0)
+    layout = shapes(config)
+    if not model.config.embed or config.residual or math.prod(layout["rnn.0.fwd.Wx"]) > TABLE:
+        return model
+    params = Params(layout, model.dtype)
+    for name in layout.keys() - {"rnn.0.fwd.Wx", "head.W"}:
+        params[name][:] = model.params[name]
+    params["head.W"][:] = model.head[0]
+    np.matmul(model.params["embed.W"], model.params["rnn.0.fwd.Wx"].T, out=params["rnn.0.fwd.Wx"])
+    return Model(config, params)
 
 
 def _read(model: Model, ids: Sequence[int], state: State) -> tuple[Array, State]:

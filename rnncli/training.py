@@ -121,7 +121,7 @@ def train(
     recipe, comm = run.recipe, comm or Serial()
     total = total_steps(recipe, plan)
     begun, done = clock(), run.progress
-    grads = [run.model.params.like() for _ in range(recipe.shards)]
+    grads = [run.model.params.like() for _ in range(min(recipe.shards, recipe.batch))]
     crew = Crew(min(threads, recipe.shards))
     every = recipe.valid_every or min(plan.length(0), VALID_EVERY)
     run.finished = ""

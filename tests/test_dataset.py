@@ -207,7 +207,7 @@ def test_quotas_are_whole_and_leave_no_wanted_split_empty(total, weights):
 
 def test_another_vocabulary_is_reused(tmp_path):
     first, second = tmp_path / "a.npz", tmp_path / "b.npz"
-    tokenize(["a b b", "c b"], Rule(), first, split=(1.0,))
+    tokenize(["a b b", "c b"], Rule(), first, min_count=1, split=(1.0,))
     old = Dataset.open(first).tokenizer
     summary = tokenize(["b z", "z. A"], Rule("word", "sentence"), second, vocabulary=old,
                        split=(1.0,))  # fmt: skip

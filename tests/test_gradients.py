@@ -96,7 +96,7 @@ def test_head_blocks_of_any_size_have_their_numeric_gradients(block, how):
 @pytest.mark.parametrize("seed", range(210))
 def test_options_in_any_combination_have_their_numeric_gradients(seed):
     config, steps, how = random_configuration(seed)
-    assert_right(config, steps, seed, whole=True, directions=2, **how)
+    assert_right(config, steps, seed, whole=True, **how)
 
 
 @pytest.mark.parametrize(

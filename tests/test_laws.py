@@ -334,6 +334,20 @@ def test_the_start_has_the_spread_that_it_says(init):
         assert (np.abs(params[name]).max() > limit) == normal
 
 
+def test_a_one_hot_input_starts_as_wide_as_an_embedding_and_a_real_one_by_its_fan():
+    one_hot = Model.initial(Config(inputs=600, hidden=64, proj=32, layers=1), seed=3).params
+    real = Model.initial(
+        Config(inputs=600, hidden=64, layers=1, head="values", outputs=1), seed=3
+    ).params
+    fan = (6 / (600 + 256)) ** 0.5
+    for value, limit in (
+        (one_hot["rnn.0.fwd.Wx"], 1 / 8),
+        (one_hot["rnn.0.fwd.Wp"], (6 / (32 + 64)) ** 0.5),
+        (real["rnn.0.fwd.Wx"], fan),
+    ):
+        assert value.std() == pytest.approx(limit / 3**0.5, rel=0.03)
+
+
 def test_the_same_seed_starts_the_same_network_in_either_precision():
     config = language_model("gru")
     double, single = (Model.initial(config, 5, dtype) for dtype in (np.float64, np.float32))

@@ -116,7 +116,7 @@ def test_the_reference_gradients_are_the_numeric_ones(cell, directions):
     for n, s in np.ndindex(2, directions):
         arrays |= {f"{n}.{s}.{k}": a for k, a in (states[n][s] | layers[n][s]).items()}
         gradients |= {f"{n}.{s}.{k}": a for k, a in (dstates[n][s] | dlayers[n][s]).items()}
-    assert_gradients(loss, arrays, gradients, every=0, entries=2, directions=1)
+    assert_gradients(loss, arrays, gradients, every=0, entries=0, directions=1)
 
 
 # ------------------------------------------------------------------ the engine equals the reference

@@ -13,6 +13,7 @@ import sys
 from typing import NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
 from rnncli import __version__
 from rnncli.cli.bench import bench
@@ -20,7 +21,7 @@ from rnncli.cli.evaluate import evaluate
 from rnncli.cli.sample import sample
 from rnncli.cli.tokenize import tokenize
 from rnncli.cli.train import train
-from rnncli.errors import RnncliError
+from rnncli.errors import RnncliError, shown
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
@@ -54,6 +55,8 @@ for command in (tokenize, train, sample, evaluate, bench):
 
 def run() -> NoReturn:
     """The entry point: the command, and an exit code for whatever becomes of it."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             # Text in any script, whatever the locale; only characters that no encoding has fail.
@@ -61,8 +64,7 @@ def run() -> NoReturn:
     try:
         if sys.stdout is None:
             raise OSError("standard output is closed")
-        colour = False if os.environ.get("NO_COLOR") else None
-        code = main.main(prog_name="rnncli", standalone_mode=False, color=colour)
+        code = _command()
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         code = stop.exit_code
@@ -75,6 +77,8 @@ def run() -> NoReturn:
         code = 141
     except (click.Abort, KeyboardInterrupt):
         _die(signal.SIGINT)
+    except _Terminated:
+        _die(signal.SIGTERM)
     except MemoryError:
         code = _say("out of memory. Use a smaller --batch, --bptt or --hidden.")
     except OSError as error:
@@ -82,13 +86,32 @@ def run() -> NoReturn:
     with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has no reader
         if code in (1, 141) and sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _command() -> int:
+    """Run the command line; unlike click's own `main`, leave every exception to the caller."""
+    completion = os.environ.get("_RNNCLI_COMPLETE")
+    if completion:
+        return shell_complete(main, {}, "rnncli", "_RNNCLI_COMPLETE", completion)
+    colour = False if os.environ.get("NO_COLOR") else None
+    with main.make_context("rnncli", sys.argv[1:], color=colour) as context:
+        main.invoke(context)
+    return 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: what is half-written is removed on the way out."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise _Terminated
 
 
 def _say(message: str) -> int:
     """Print an error as one line; the exit code that goes with it."""
     with contextlib.suppress(OSError):
-        click.echo(f"rnncli: {message}", err=True)
+        click.echo(f"rnncli: {shown(message, 1000)}", err=True)
     return 1
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from rnncli.bench import SHAPES
 from rnncli.cli.common import json_option, threads_option
 
 
 @click.command()
-@click.argument("shapes", nargs=-1, type=click.Choice(list(SHAPES)))
+@click.argument("shapes", nargs=-1)
 @click.option("--against", type=click.Choice(["torch"]), help="Measure the same network there too.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="Rounds; medians are shown.")
 @click.option("--seconds", type=click.FloatRange(0.1), default=3.0, help="Of each measurement.")
@@ -49,7 +48,11 @@ def bench(
         row = measure.tokenizing(Path(corpus), megabytes)
         click.echo(json.dumps(row) if as_json else _line(row))
         return
-    rows = measure.figures(list(shapes or SHAPES), against, rounds, seconds, threads)
+    unknown = set(shapes) - set(measure.SHAPES)
+    if unknown:
+        known = ", ".join(measure.SHAPES)
+        raise click.UsageError(f"there is no shape {min(unknown)} (there are: {known}).")
+    rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
     for number, figures in enumerate(rows):
         if as_json:
             click.echo(json.dumps(figures))

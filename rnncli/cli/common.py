@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 import sys
@@ -13,11 +14,17 @@ from typing import Any, TypeVar
 
 import click
 
+from rnncli.errors import ConfigError, shown
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 BLAS_THREADS = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
+
+
+# What is wrong with a file, the library says, in one line.
+FILE = click.Path(readable=False, allow_dash=True)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
@@ -71,9 +78,8 @@ def config_option(function: F) -> F:
     """`--config FILE`: a YAML file of options, which flags and the environment override."""
 
     def fill(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-        if path is None:
+        if path is None or ctx.resilient_parsing:
             return
-        from rnncli.errors import ConfigError, shown
         from rnncli.presets import parse
 
         try:
@@ -84,29 +90,48 @@ def config_option(function: F) -> F:
         values = parse(text, path)
         for key, value in values.items():
             if key not in known:
-                raise ConfigError(
-                    f'{path}: there is no option "{shown(key)}" '
-                    f"(there are: {', '.join(sorted(str(k) for k in known))})."
-                )
-            check(path, key, value, known[key])
+                near = difflib.get_close_matches(key, [str(name) for name in known], 1)
+                hint = f'Is "{near[0]}" meant?' if near else "See --help for what there is."
+                raise ConfigError(f'{path}: there is no option "{shown(key)}". {hint}')
+            check(ctx, path, value, known[key])
         ctx.default_map = values
 
-    def check(path: str, key: str, value: Any, option: click.Parameter) -> None:
-        from rnncli.errors import ConfigError, shown
-
+    def check(ctx: click.Context, path: str, value: Any, option: click.Parameter) -> None:
         flag = isinstance(option, click.Option) and option.is_flag
-        text = isinstance(option.type, click.types.StringParamType | click.Choice)
+        whole = isinstance(option.type, click.types.IntParamType)
+        number = isinstance(option.type, click.types.FloatParamType | Duration)
+        kinds: tuple[type, ...] = (bool,) if flag else (int,) if whole else (str,)
+        kinds += (int, float, str) if number else ()  # YAML reads 1e-3 as text, 10m is text
+        wanted = "true or false" if flag else "a whole number" if whole else "text in quotes"
         items = value if isinstance(value, list) and option.multiple else [value]
         for item in items:
-            wrong = isinstance(item, (list, dict)) or item is None or flag != isinstance(item, bool)
-            if wrong or (text and not isinstance(item, str)):
-                wanted = "true or false" if flag else "text in quotes" if text else "a single value"
-                raise ConfigError(f"{path}: {key} takes {wanted}, not {shown(repr(item))}.")
+            if not isinstance(item, kinds) or (isinstance(item, bool) and not flag):
+                wanted = "a number" if number else wanted
+                raise ConfigError(f"{path}: {option.name} takes {wanted}, not {shown(repr(item))}.")
+            try:
+                option.type.convert(item, option, ctx)
+            except click.BadParameter as error:
+                raise ConfigError(f"{path}: {option.name}: {shown(error.message, 200)}") from None
 
     return click.option(
-        "--config", type=click.Path(exists=True, dir_okay=False), callback=fill, is_eager=True,
+        "--config", type=FILE, callback=fill, is_eager=True,
         expose_value=False, help="YAML file with options of this command (key: value).",
     )(function)  # fmt: skip
+
+
+def check_output(output: str, *sources: str) -> None:
+    """Say now what would be found out after the work: that there is no place for the output."""
+    target = Path(output)
+    for source in sources:
+        if target.exists() and Path(source).exists() and target.samefile(source):
+            raise ConfigError(f"{output}: this file is read, too. Write to another name.")
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"{output}: not a regular file. Write to another name.")
+    folder = target.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{output}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{output}: the folder {folder} cannot be written to.")
 
 
 def note(message: str, quiet: bool = False) -> None:
@@ -127,7 +152,8 @@ class Live:
 
     def __init__(self, quiet: bool = False, every: float = 10.0) -> None:
         self.quiet = quiet
-        self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        dumb = sys.stderr is None or os.environ.get("TERM") == "dumb"
+        self.terminal = not dumb and sys.stderr.isatty()
         self.every = 0.1 if self.terminal else every
         self._next = time.monotonic() + (0 if self.terminal else every)
         self._shown = False
@@ -142,8 +168,8 @@ class Live:
         if self.quiet:
             return
         if self.terminal:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
-            click.echo(f"\r\x1b[K{line[: width - 1]}", err=True, nl=False)
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            self._write(f"\r\x1b[K{line[: width - 1]}")
             self._shown = True
         else:
             click.echo(line, err=True)
@@ -151,8 +177,13 @@ class Live:
     def clear(self) -> None:
         """Take the live line away."""
         if self._shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            self._write("\r\x1b[K")
             self._shown = False
+
+    def _write(self, text: str) -> None:
+        """Past click, which without colour would take the control characters out."""
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
     def keep(self, line: str) -> None:
         """Write a line that stays."""

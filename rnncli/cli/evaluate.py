@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import click
 
-from rnncli.cli.common import json_option, quiet_option, threads_option
+from rnncli.cli.common import FILE, json_option, quiet_option, threads_option
 
 
 @click.command("eval")
-@click.argument("model", type=click.Path(dir_okay=False))
-@click.argument("data", required=False, type=click.Path(dir_okay=False))
+@click.argument("model", type=FILE)
+@click.argument("data", required=False, type=FILE)
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test",
               help="Which part of the data file.")  # fmt: skip
-@click.option("--text", type=click.Path(dir_okay=False, allow_dash=True),
+@click.option("--text", type=FILE,
               help="Score a text file, a document a line; - is standard input.")  # fmt: skip
 @click.option("--encoding", default="utf-8", help="Of the text file.")
 @json_option

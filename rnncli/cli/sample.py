@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import json_option, note, quiet_option, seed_option, threads_option
+from rnncli.cli.common import FILE, json_option, note, quiet_option, seed_option, threads_option
 
 
 @click.command()
-@click.argument("model", type=click.Path(dir_okay=False))
+@click.argument("model", type=FILE)
 @click.option("--prefix", default="", help="What the text begins with.")
 @click.option(
     "--length",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import Live, json_option, note, quiet_option, seed_option
+from rnncli.cli.common import FILE, Live, check_output, json_option, note, quiet_option, seed_option
 from rnncli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class Shares(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("-o", "--output", required=True, type=click.Path(), help="Data file to write (.npz).")
+@click.argument("inputs", nargs=-1, required=True, type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Data file to write (.npz).")
 @click.option(
     "--column",
     help="Column of the text: a name, or a number from 1; for JSON Lines a key. Default: the only "
@@ -62,10 +62,12 @@ class Shares(click.ParamType):  # type: ignore[type-arg]
     help="Size of the vocabulary, special tokens included; 0: all [default: 8000 for words, all "
     "for characters and bytes].",
 )  # fmt: skip
-@click.option("--min-count", type=click.IntRange(1), default=1, help="Rarer tokens become <unk>.")
 @click.option(
-    "--vocab", type=click.Path(), help="Reuse vocabulary and rule of a data or model file."
-)
+    "--min-count", type=click.IntRange(1),
+    help="Rarer tokens become <unk> [default: 1; 2 for words where otherwise all had a place, and "
+    "nothing would teach a model <unk>].",
+)  # fmt: skip
+@click.option("--vocab", type=FILE, help="Reuse vocabulary and rule of a data or model file.")
 @click.option(
     "--split", type=Shares(), default="0.9,0.05,0.05",
     help="Shares of training, validation and test.",
@@ -91,6 +93,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     from rnncli.tokenizer import Tokenizer
 
     vocabulary, reuse = None, options["vocab"]
+    check_output(options["output"], *options["inputs"])
     if reuse:
         artefact = artefacts.read(reuse, mapped=True)
         vocabulary = Tokenizer.from_artefact(artefact.header, artefact.arrays, reuse)
@@ -107,9 +110,10 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
         lower = options["lower"] if options["lower"] is not None else level == "word"
         rule = Rule(level, unit, lower)
     column = options["column"]
+    delimiter = {r"\t": "\t"}.get(options["delimiter"], options["delimiter"])
     reading = corpus.Reading(
         column=int(column) if column and column.isdecimal() else column,
-        delimiter=options["delimiter"], encoding=options["encoding"], header=options["header"],
+        delimiter=delimiter, encoding=options["encoding"], header=options["header"],
         format=options["kind"], whole_file=options["whole_file"], limit=options["limit"],
     )  # fmt: skip
     skipped = corpus.Skipped(options["on_bad_row"])
@@ -138,10 +142,11 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
     if not options["quiet"]:
-        note(_report(summary, options["output"]))
+        chosen = options["min_count"] is None and summary.min_count == 2
+        note(_report(summary, options["output"], chosen))
 
 
-def _report(s: Summary, output: str) -> str:
+def _report(s: Summary, output: str, chosen: bool) -> str:
     from rnncli.errors import shown
 
     rows = [
@@ -151,6 +156,8 @@ def _report(s: Summary, output: str) -> str:
         f"  kept {s.kept:,}: {s.coverage:.2%} of all tokens; {s.unknown_rate:.2%} are <unk>",
         f'  rarest kept: "{shown(s.rarest[0])}", {s.rarest[1]:,} times in training',
     ]
+    if chosen:
+        rows.append("  words seen once are <unk>, so that a model learns it (not: --min-count 1)")
     for name, part in s.splits.items():
         rows.append(
             f"  {name:<6}{part.units:>11,} units {part.tokens:>13,} tokens {part.rate:8.2%} <unk>"

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
 from rnncli.cli.common import (
+    FILE,
     Duration,
     F,
     Live,
+    check_output,
     clock,
     config_option,
     note,
@@ -81,10 +83,8 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 @click.command()
-@click.argument("data", type=click.Path(dir_okay=False))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(), help="Model file to write (.npz)."
-)
+@click.argument("data", type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Model file to write (.npz).")
 @click.option("--preset", help="Named settings, such as a recipe from the literature.")
 @click.option(
     "--list-presets", is_flag=True, is_eager=True, expose_value=False, callback=_list_presets,
@@ -105,7 +105,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     "--sample-prefix", multiple=True, help="What those texts begin with; may be repeated."
 )
 @click.option("--sample-length", type=click.IntRange(1), default=50, help="Tokens of those texts.")
-@click.option("--metrics", type=click.Path(dir_okay=False), help="Log to write (JSON Lines).")
+@click.option("--metrics", type=FILE, help="Log to write (JSON Lines).")
 @threads_option
 @quiet_option
 def train(
@@ -127,7 +127,8 @@ def train(
     With no other option the settings fit words or characters, whichever the data holds, and the run
     takes minutes. The model file holds the best model by validation and, beside it, the run:
     after Ctrl-C or a crash the same command with --resume goes on as if nothing had happened.
-    Options win over the environment, that over --config, that over --preset.
+    Options win over the environment, that over --config, that over --preset; without one, the
+    preset is words or characters. In brackets stands what a setting is when none of these names it.
 
     \b
     rnncli train comments.npz -o comments-model.npz
@@ -136,6 +137,9 @@ def train(
     from rnncli.dataset import Dataset
 
     given = {key: value for key, value in settings.items() if value is not None}
+    check_output(output, data)
+    if metrics:
+        check_output(metrics, data, output)
     dataset = Dataset.open(data)
     session = _session(dataset, output, preset, given, resume, overwrite, quiet)
     if session is None:
@@ -144,8 +148,8 @@ def train(
         note(_describe(session))
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(_metrics(metrics, session.run.step)) if metrics else None
-        caught = stack.enter_context(stops())
         writer = _Samples(sample_every, sample_prefix, sample_length)
+        caught = stack.enter_context(stops())
         _loop(session, output, caught, log, writer, threads, quiet)
     if caught:
         note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
@@ -237,19 +241,19 @@ def _describe(session: Session) -> str:
 
 
 def _loop(
-    session: Session, output: str, caught: list[int], log: IO[str] | None, writer: _Samples,
-    threads: int, quiet: bool,
+    session: Session, output: str, caught: list[int], log: Callable[[str], None] | None,
+    writer: _Samples, threads: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Run to the end or to a signal; show, log, save."""
     from rnncli import training
 
     live, speed, saved = Live(quiet), _Speed(session.run.progress), time.monotonic()
+    kept = session.run.step > 0
     try:
         reports = training.train(session.run, session.plan, session.validate, threads=threads)
         for report in reports:
             if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
-                log.write(json.dumps(_row(report)) + "\n")
-                log.flush()
+                log(json.dumps(_row(report)))
             if report.kind == "step":
                 speed.count(report)
                 if live.due():
@@ -265,15 +269,15 @@ def _loop(
             late = time.monotonic() - saved > SAVE_EVERY
             if report.kind == "end" or (report.kind == "valid" and report.better) or late:
                 session.save(output)
-                saved = time.monotonic()
+                saved, kept = time.monotonic(), True
             if caught:
                 live.clear()
                 session.save(output)
                 return
     except DivergenceError as error:
         live.clear()
-        kept = f"{output} holds the last good model" if Path(output).exists() else "nothing saved"
-        raise DivergenceError(f"{error} ({kept})") from None
+        left = f"{output} holds the last good model." if kept else "Nothing was saved."
+        raise DivergenceError(f"{error} {left}") from None
     finally:
         live.clear()
 
@@ -331,19 +335,28 @@ def _row(report: Report) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _metrics(path: str, step: int) -> Iterator[IO[str]]:
-    """The log, cut back to the step from which the run goes on."""
-    kept: list[str] = []
+def _metrics(path: str, step: int) -> Iterator[Callable[[str], None]]:
+    """Adds lines to the log, which is first cut back to the step from which the run goes on.
+
+    What a stopped run had logged of that step is not logged again.
+    """
+    kept: dict[str, None] = {}
     if step and os.path.exists(path):
-        for line in Path(path).read_text("utf-8").splitlines():
+        for line in Path(path).read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 row = json.loads(line)
                 if row["step"] <= step and row["kind"] != "end":
-                    kept.append(line)
+                    kept[line] = None
     with open(path, "w", encoding="utf-8") as log:
         log.writelines(line + "\n" for line in kept)
         log.flush()
-        yield log
+
+        def add(line: str) -> None:
+            if line not in kept:
+                log.write(line + "\n")
+                log.flush()
+
+        yield add
 
 
 class _Samples:

@@ -49,7 +49,8 @@ def batch(x: Array, y: Array) -> Batch:
 def answers(model: Model, x: Array) -> Array:
     """What the model expects after each window."""
     steps = Steps.dense(T, x.shape[1])
-    return model.predict(x.reshape(1, -1), model.zero_state(steps.B), steps)[0][0]
+    said, _ = model.predict(x.reshape(1, -1), model.zero_state(steps.B), steps)  # (1, n)
+    return np.asarray(said[0])
 
 
 def lesson(seed: int = 0, steps: int = 1000) -> Lesson:

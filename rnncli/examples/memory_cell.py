@@ -22,9 +22,7 @@ from rnncli.nn import Config, Model, Steps
 
 def network() -> Model:
     """The network of the table above."""
-    config = Config(
-        inputs=2, cell="rnn", activation="identity", hidden=2, head="values", outputs=2
-    )
+    config = Config(inputs=2, cell="rnn", activation="identity", hidden=2, head="values", outputs=2)
     model = Model.initial(config)
     for name, values in model.params.items():
         values[:] = 0 if name.endswith("b") else 1

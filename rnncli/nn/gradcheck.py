@@ -153,12 +153,12 @@ def _derivative(
     try:
         for h in STEPS:
             values = np.array([(at(k * h), at(-k * h)) for k in (1, 2, 3)])
-            with np.errstate(invalid="ignore"):  # inf - inf is nan, and no nan is trusted
-                d1, d2, d3 = (values[:, 0] - values[:, 1]) / (np.array([2, 4, 6]) * h)
-            fourth, sixth = (4 * d1 - d2) / 3, 1.5 * d1 - 0.6 * d2 + 0.1 * d3
             rounding = np.finfo(np.float64).eps * np.abs(values).max() / h
             floor = max(1e7 * rounding, np.finfo(np.float64).tiny)
-            doubt = abs(sixth - fourth) / max(abs(sixth), floor)
+            with np.errstate(invalid="ignore"):  # inf - inf is nan, and no nan is trusted
+                d1, d2, d3 = (values[:, 0] - values[:, 1]) / (np.array([2, 4, 6]) * h)
+                fourth, sixth = (4 * d1 - d2) / 3, 1.5 * d1 - 0.6 * d2 + 0.1 * d3
+                doubt = abs(sixth - fourth) / max(abs(sixth), floor)
             if doubt < best[0]:
                 best = (doubt, sixth, floor)
             if doubt <= TRUSTED:

@@ -1,0 +1,155 @@
+"""The distribution of the next token after filters, and one draw from it: pure functions of logits.
+
+Everything is in float64. Knows no model and no text: ids, logits (V,) and a number in [0, 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.errors import ConfigError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is done to the model's distribution before a token is drawn.
+
+    Applied in the order: banned, repetition, no_repeat, temperature, top_k, top_p, min_p, typical.
+    Each filter leaves one token or more; of equal tokens the one with the lower id goes first.
+    """
+
+    temperature: float = 1.0  # 0 takes the most probable token
+    top_k: int = 0  # the k most probable tokens; 0 for all
+    top_p: float = 1.0  # the fewest tokens that together have this mass (Holtzman et al. 2020)
+    min_p: float = 0.0  # tokens at least this times as probable as the first
+    typical: float = 1.0  # the most typical tokens that have this mass (Meister et al. 2023)
+    repetition: float = 1.0  # logits of tokens already written: / if positive, * if negative
+    no_repeat: int = 0  # no n-gram of this length is written twice
+    banned: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, sound, wanted in (
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
+            ("typical", 0 < self.typical <= 1, "above 0 and at most 1"),
+            ("repetition", 0 < self.repetition < math.inf, "above 0"),
+            ("no_repeat", self.no_repeat >= 0, "0 or more"),
+        ):
+            if not sound:
+                raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)}.")
+
+
+PLAIN = Filters()
+
+
+def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) -> Array:
+    """The distribution (V,) that `next_token` draws from, in float64.
+
+    `written` holds the ids so far, which only `repetition` and `no_repeat` look at.
+    """
+    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])[0]
+    return np.asarray(weights / weights.sum())
+
+
+def next_token(
+    logits: Array, u: float, filters: Filters = PLAIN, written: Sequence[int] = ()
+) -> int:
+    """The id at which the cumulative distribution passes `u`, a number in [0, 1)."""
+    sums = np.cumsum(weigh(np.asarray(logits, np.float64)[None], filters, [written])[0])
+    return passed(sums, u)
+
+
+def passed(sums: Array, u: float) -> int:
+    """The first id whose running sum (V,) is above the share `u` of the whole."""
+    return int(sums.searchsorted(u * sums[-1], "right"))  # u < 1: below V, however it is rounded
+
+
+def weigh(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Array:
+    """Logits (B, V) of B texts -> what each token weighs after all filters."""
+    f = filters
+    if f.banned or f.repetition != 1 or f.no_repeat:
+        z = z.copy()
+    if f.banned:
+        if not 0 <= min(f.banned) <= max(f.banned) < z.shape[1] or len(set(f.banned)) >= z.shape[1]:
+            raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
+        z[:, list(f.banned)] = -np.inf
+    if f.repetition != 1:
+        for row, ids in zip(z, written, strict=True):
+            seen = np.asarray(ids, np.int64)
+            row[seen] = np.where(row[seen] > 0, row[seen] / f.repetition, row[seen] * f.repetition)
+    if f.no_repeat:
+        for row, ids in zip(z, written, strict=True):
+            again = _followers(ids, f.no_repeat)
+            rest = row.copy()
+            rest[again] = -np.inf
+            if rest.max() > -np.inf:
+                row[:] = rest
+    if f.temperature == 0:
+        p = np.zeros_like(z)
+        p[np.arange(len(z)), z.argmax(axis=1)] = 1
+        return p
+    z = np.asarray(z - z.max(axis=1, keepdims=True))
+    if f.temperature != 1:
+        z /= f.temperature
+    p = np.exp(z)
+    if 0 < f.top_k < z.shape[1]:
+        for row in p:
+            _keep(row, f.top_k, np.partition(row, -f.top_k)[-f.top_k])
+    if f.top_p < 1:
+        for row in p:
+            falling = np.sort(row)[::-1]
+            count = _count(falling, f.top_p)
+            _keep(row, count, falling[count - 1])
+    if f.min_p:
+        p[p < f.min_p * p.max(axis=1, keepdims=True)] = 0
+    if f.typical < 1:
+        for row in p:
+            _typical(row, f.typical)
+    return p
+
+
+def _count(weights: Array, mass: float) -> int:
+    """How many of these weights, from the first on, have `mass` of their sum."""
+    sums = np.cumsum(weights)
+    return int(np.searchsorted(sums, mass * sums[-1])) + 1
+
+
+def _keep(row: Array, count: int, least: float) -> None:
+    """Zero all of `row` but its `count` highest entries, the lowest of which is `least`."""
+    drop = row < least
+    spare = len(row) - int(np.count_nonzero(drop)) - count
+    if spare:
+        drop[np.flatnonzero(row == least)[-spare:]] = True
+    row[drop] = 0
+
+
+def _typical(row: Array, mass: float) -> None:
+    """Keep the tokens whose surprise is nearest the entropy, until they have `mass`."""
+    ids = np.flatnonzero(row)
+    p = row[ids] / row[ids].sum()
+    surprise = -np.log(p)
+    value = -np.abs(surprise - p @ surprise)
+    order = np.argsort(-value, kind="stable")
+    row[ids[order[_count(p[order], mass) :]]] = 0
+
+
+def _followers(ids: Sequence[int], n: int) -> Array:
+    """The tokens that would complete an n-gram that is already in `ids`."""
+    text = np.asarray(ids, np.int64)
+    starts = len(text) - n + 1  # n-grams in the text
+    if starts < 1:
+        return text[:0]
+    same = np.ones(starts, bool)
+    for k in range(n - 1):
+        same &= text[k : k + starts] == text[len(text) - n + 1 + k]
+    return text[n - 1 :][same]

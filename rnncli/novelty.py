@@ -1,0 +1,96 @@
+"""What a model copied: the longest run of tokens that a text shares with the training text.
+
+A suffix array (Manber and Myers 1993) of the training ids finds it, made by sorting on prefixes of
+doubling length. About 80 bytes a training token while it is made, 16 after. Knows no model and no
+files.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.sampling import Sample
+
+Array = NDArray[Any]
+
+
+class Copy(NamedTuple):
+    """A run of tokens that stands in the training text too."""
+
+    length: int  # tokens
+    start: int  # of the run in the text, in tokens
+    position: int  # of the run in the training ids
+    row: int | None  # of the input that the training unit came from; None for a stream
+
+
+class Training:
+    """The training ids (n,) of units that begin at `starts`, from the input's `rows`."""
+
+    def __init__(self, ids: Array, starts: Array, rows: Array) -> None:
+        self._ids = np.asarray(ids, np.int64)
+        self._starts, self._rows = np.asarray(starts), np.asarray(rows)
+        self._order = suffix_array(self._ids)
+
+    def longest(self, text: Sequence[int]) -> Copy:
+        """The longest run of `text` that is in the training ids; the first of equal ones."""
+        best = Copy(0, 0, 0, None)
+        for start in range(len(text)):
+            if len(text) - start <= best.length:
+                break
+            length, position = self._match(text[start:])
+            if length > best.length:
+                best = Copy(length, start, position, self._row(position))
+        return best
+
+    def _match(self, text: Sequence[int]) -> tuple[int, int]:
+        """How many tokens of `text`, from the first on, are in the training ids, and where."""
+        low, high, length, n = 0, len(self._order), 0, len(self._ids)
+
+        def token(suffix: int) -> int:
+            at = suffix + length
+            return int(self._ids[at]) if at < n else -1
+
+        for wanted in text:
+            first = bisect_left(self._order, wanted, low, high, key=token)
+            last = bisect_right(self._order, wanted, first, high, key=token)
+            if first == last:
+                break
+            low, high, length = first, last, length + 1
+        return length, int(self._order[low]) if length else 0
+
+    def _row(self, position: int) -> int | None:
+        if not len(self._rows):
+            return None
+        return int(self._rows[np.searchsorted(self._starts, position, "right") - 1])
+
+
+def suffix_array(ids: Array) -> Array:
+    """Where each suffix of ids (n,) begins, in order of the suffixes; the shorter goes first."""
+    n = len(ids)
+    rank = np.unique(ids, return_inverse=True)[1] + 1  # 0 is the end
+    width = 1  # tokens that the ranks tell apart
+    while True:
+        beyond = np.zeros(n, np.int64)
+        beyond[: n - width] = rank[width:]
+        key = rank * (n + 1) + beyond
+        order = np.argsort(key, kind="stable")
+        rank = np.empty(n, np.int64)
+        rank[order] = np.cumsum(np.diff(key[order], prepend=-1) != 0)
+        width *= 2
+        if width >= n or rank[order[-1]] == n:
+            return np.asarray(order)
+
+
+def novel(
+    samples: Iterable[Sample], training: Training, max_copy: int
+) -> Iterator[tuple[Sample, Copy]]:
+    """Those samples of which at most `max_copy` tokens in a row are copied, with that run."""
+    for sample in samples:
+        copy = training.longest(sample.ids)
+        if copy.length <= max_copy:
+            yield sample, copy

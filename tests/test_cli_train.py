@@ -1,0 +1,419 @@
+"""`rnncli train` as its users meet it: settings, stops and resumes, logs, progress."""
+
+import json
+import os
+import pty
+import signal
+import threading
+import time
+
+import pytest
+from commands import TINY, ended, good, process, refused, run, sentences
+
+from rnncli import api, checkpoint, training
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A small data file of documents."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "t.txt").write_text(sentences(60))
+    good("tokenize", folder / "t.txt", "-o", folder / "d.npz", "--split", "0.8,0.2")
+    return folder / "d.npz"
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory):
+    """A small data file of running text."""
+    folder = tmp_path_factory.mktemp("stream")
+    (folder / "t.txt").write_text(sentences(40, seed=1))
+    good("tokenize", folder / "t.txt", "-o", folder / "d.npz", "--whole-file", "--level", "char")
+    return folder / "d.npz"
+
+
+def settings(model):
+    """The configuration and the recipe in a model file, as one dictionary."""
+    language, run = checkpoint.resume(model)
+    return {**language.model.config.to_json(), **run.recipe.to_json()}
+
+
+# --- settings ---
+
+
+def test_one_file_and_no_option_give_a_model(data, tmp_path):
+    done = good("train", data, "-o", tmp_path / "m.npz", "--max-steps", 3)
+    assert done.out == ""
+    assert "3 steps" in done.err
+    assert settings(tmp_path / "m.npz")["tied"] is True  # what the preset for words has
+
+
+def test_settings_come_from_flags_then_environment_then_config_then_preset_then_defaults(
+    data, tmp_path, monkeypatch
+):
+    model, config = tmp_path / "m.npz", tmp_path / "run.yaml"
+    names = ("hidden", "batch", "bptt", "lr", "clip")
+    words = ["train", data, "-o", model, "--overwrite", "--max-steps", 1]
+
+    def found(*more):
+        good(*words, *more)
+        return [settings(model)[name] for name in names]
+
+    assert found("--hidden", 8) == [8, 32, 64, 0.003, 1.0]  # the preset for words
+    config.write_text("hidden: 9\nbatch: 5\nbptt: 6\nlr: 1e-2\npreset: characters\n")
+    assert found("--config", config) == [9, 5, 6, 0.01, 1.0]
+    monkeypatch.setenv("RNNCLI_TRAIN_HIDDEN", "10")
+    monkeypatch.setenv("RNNCLI_TRAIN_BATCH", "4")
+    assert found("--config", config) == [10, 4, 6, 0.01, 1.0]
+    assert found("--config", config, "--hidden", 11) == [11, 4, 6, 0.01, 1.0]
+    config.write_text("clip: 2\n")
+    assert found("--config", config, "--preset", "characters") == [10, 4, 64, 0.004, 2.0]
+    assert settings(model)["tied"] is False
+
+
+def test_a_config_file_may_hold_every_kind_of_option(data, tmp_path):
+    model, config = tmp_path / "m.npz", tmp_path / "run.yaml"
+    config.write_text(
+        f"data: {data}\noutput: {model}\ncell: gru\nhidden: 7\nembed: 7\ntied: true\nlr: 1e-3\n"
+        "max-time: 90s\nmax_steps: 2\nsample-every: 1\nsample_prefix: [the, 'a dog']\nquiet: false\n"
+        f"metrics: {tmp_path / 'log'}\nlayer_norm: false\n"
+    )
+    done = good("train", "--config", config)
+    assert done.err.count("  | the ") == 2
+    assert done.err.count("  | a dog") == 2
+    found = settings(model)
+    assert [found[k] for k in ("cell", "hidden", "tied", "lr", "max_time")] == [
+        "gru", 7, True, 0.001, 90.0,
+    ]  # fmt: skip
+    assert (tmp_path / "log").read_text().count("\n") >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiden: 3", 'no option "hiden". Is "hidden" meant?'),
+        ("zzz: 3", 'no option "zzz". See --help'),
+        ("config: x.yaml", 'no option "config"'),
+        ("hidden: 3\nlr: 1\nhidden: 4", 'line 3: "hidden" is there twice'),
+        ("max-steps: 3\nmax_steps: 4", 'line 2: "max_steps" is there twice'),
+        ("hidden: 2.5", "hidden takes a whole number, not 2.5"),
+        ("hidden: '3'", "hidden takes a whole number, not '3'"),
+        ("hidden: true", "hidden takes a whole number, not True"),
+        ("hidden: [3]", "hidden takes a whole number, not [3]"),
+        ("hidden:", "hidden takes a whole number, not None"),
+        ("lr: fast", "lr: 'fast' is not a valid float"),
+        ("lr: yes", "lr takes a number, not True"),
+        ("cell: 3", "cell takes text in quotes, not 3"),
+        ("cell: no", "cell takes text in quotes, not False"),
+        ("cell: lstn", "cell: 'lstn' is not one of"),
+        ("tied: 1", "tied takes true or false, not 1"),
+        ("tied: 'yes'", "tied takes true or false, not 'yes'"),
+        ("max_time: soon", "max_time: 'soon' is not a time"),
+        ("sample_every: 0", "sample_every: 0 is not in the range"),
+        ("sample_prefix: [a, 3]", "sample_prefix takes text in quotes, not 3"),
+        ("- hidden", "expected lines of the form"),
+        ("just words", "expected lines of the form"),
+        ("a: b: c", "line 1: not YAML"),
+        ("hidden: !!python/object:os.system 3", "not YAML"),
+        ("[" * 3000, "not YAML"),
+        ('"\\e[2J": 1', 'no option "\\x1b[2J"'),
+    ],
+)
+def test_a_config_file_with_a_mistake_is_refused_in_one_line(data, tmp_path, text, message):
+    config = tmp_path / "run.yaml"
+    config.write_text(text)
+    line = refused("train", data, "-o", tmp_path / "m.npz", "--config", config)
+    assert "run.yaml" in line
+    assert message in line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.yaml"]
+
+
+@pytest.mark.parametrize("name", ["folder", "missing.yaml", "binary.yaml"])
+def test_a_config_file_that_cannot_be_read_is_refused(data, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert name in refused("train", data, "-o", tmp_path / "m.npz", "--config", tmp_path / name)
+
+
+def test_an_empty_config_file_says_nothing(data, tmp_path):
+    (tmp_path / "run.yaml").write_text("# nothing yet\n")
+    good("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 1, "--config",
+         tmp_path / "run.yaml")  # fmt: skip
+
+
+def test_presets_are_listed_with_what_they_are():
+    listed = good("train", "--list-presets").out
+    assert "the default for words" in listed
+    assert "the default for characters and bytes" in listed
+
+
+# --- stops and resumes ---
+
+
+class Stopped(Exception):
+    """The machine goes down."""
+
+
+def stopping(monkeypatch, after):
+    """Let the training loop give `after` reports, and then a signal or a crash."""
+    whole = training.train
+
+    def cut(*args, **options):
+        for number, report in enumerate(whole(*args, **options), 1):
+            if number == after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield report
+
+    monkeypatch.setattr(training, "train", cut)
+
+
+RUNS = {
+    "lstm": ("--dropout", 0.2, "--valid-every", 5),
+    "gru consecutive": ("--cell", "gru", "--batching", "consecutive", "--schedule", "cosine"),
+    "rnn sgd halve": ("--cell", "rnn", "--optimizer", "sgd", "--schedule", "halve-on-rise"),
+    "gru-before random": ("--cell", "gru-before", "--batching", "random", "--optimizer", "rmsprop"),
+    "lstm asgd": ("--optimizer", "asgd", "--trigger", 0, "--valid-every", 4, "--patience", 6),
+}
+
+
+@pytest.mark.parametrize("options", RUNS.values(), ids=RUNS.keys())
+@pytest.mark.parametrize("kind", ["data", "stream"])
+def test_a_stopped_run_resumes_to_the_same_bytes(request, tmp_path, options, kind, monkeypatch):
+    data = request.getfixturevalue(kind)
+    whole, model = tmp_path / "whole.npz", tmp_path / "m.npz"
+    words = [data, *TINY, "--layers", 2, "--epochs", 3, *options]
+    good("train", *words, "-o", whole, "--metrics", tmp_path / "whole.log")
+    # A killed process is killed for good: here the stop is an exception where it would have died.
+    for stops in ((4, 9), (13,)):
+        model.unlink(missing_ok=True)
+        for after in stops:
+            with monkeypatch.context() as patch:
+                stopping(patch, after)
+                patch.setattr(os, "kill", lambda pid, number: signal.raise_signal(number))
+                patch.setattr(signal, "signal", _kept(signal.signal))
+                with pytest.raises(Stopped):
+                    run("train", *words, "-o", model, "--resume", "--metrics", tmp_path / "log")
+        done = good("train", *words, "-o", model, "--resume", "--metrics", tmp_path / "log")
+        assert "going on after step" in done.err
+        assert model.read_bytes() == whole.read_bytes()
+        assert (tmp_path / "log").read_bytes() == (tmp_path / "whole.log").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "m.npz", "whole.log", "whole.npz"]
+
+
+def _kept(install):
+    """`signal.signal`, but to die by a signal is to raise Stopped."""
+
+    def die(number, frame):
+        raise Stopped
+
+    return lambda number, handler: install(number, die if handler == signal.SIG_DFL else handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(data, tmp_path, number, code):
+    model = tmp_path / "m.npz"
+    words = ("train", data, "-o", model, *TINY, "--max-steps", 4000, "--valid-every", 50)
+    started = process(*words, preexec_fn=_default_signals)
+    wait_for(model.exists)
+    started.send_signal(number)
+    done = ended(started)
+    assert done.code == -number == 128 - code  # a shell makes 130 and 143 of these
+    assert done.err.splitlines()[-1] == (
+        f"stopped; {model} is saved. Go on with the same command and --resume."
+    )
+    step = checkpoint.resume(model)[1].step
+    assert 50 <= step < 4000
+    # To the end of a shorter run, once with the stop and once without one.
+    steps = step + 20
+    for output, more in ((model, ["--resume"]), (tmp_path / "whole.npz", [])):
+        good("train", data, "-o", output, *TINY, "--valid-every", 50, "--max-steps", steps,
+             "--schedule", "linear", *more)  # fmt: skip
+    assert checkpoint.resume(model)[1].step == steps
+    assert os.listdir(tmp_path).sort() == ["m.npz", "whole.npz"].sort()
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path):
+    model, whole = tmp_path / "m.npz", tmp_path / "whole.npz"
+    words = (data, *TINY, "--max-steps", 600, "--valid-every", 20, "--metrics")
+    started = process("train", *words, tmp_path / "log", "-o", model)
+    wait_for(model.exists)
+    started.kill()
+    ended(started)
+    good("train", *words, tmp_path / "log", "-o", model, "--resume")
+    good("train", *words, tmp_path / "whole.log", "-o", whole)
+    assert model.read_bytes() == whole.read_bytes()
+    assert (tmp_path / "log").read_bytes() == (tmp_path / "whole.log").read_bytes()
+
+
+def _default_signals():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_for(true):
+    """Until something has happened in another process."""
+    for _ in range(3000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_resume_starts_where_there_is_nothing_to_resume(data, tmp_path):
+    model = tmp_path / "m.npz"
+    done = good("train", data, "-o", model, *TINY, "--max-steps", 2, "--resume")
+    assert "nothing to resume yet; starting" in done.err
+    good("train", data, "-o", tmp_path / "other.npz", *TINY, "--max-steps", 2)
+    assert model.read_bytes() == (tmp_path / "other.npz").read_bytes()
+
+
+def test_a_complete_run_has_nothing_to_resume_until_its_limit_grows(data, tmp_path):
+    model = tmp_path / "m.npz"
+    words = ("train", data, "-o", model, *TINY, "--schedule", "constant", "--resume", "--epochs")
+    good(*words, 2)
+    before = model.read_bytes()
+    for more in ((2,), (2, "--quiet")):
+        done = good(*words, *more)
+        assert ("complete" in done.err) == ("--quiet" not in more)
+        assert model.read_bytes() == before
+    assert "complete" in good("train", data, "-o", model, "--resume").err
+    assert "going on after step" in good(*words, 5).err
+    good("train", data, "-o", tmp_path / "long.npz", *TINY, "--schedule", "constant", "--epochs", 5)
+    assert model.read_bytes() == (tmp_path / "long.npz").read_bytes()
+
+
+def test_resume_with_other_data_or_settings_is_refused(data, stream, tmp_path):
+    model = tmp_path / "m.npz"
+    good("train", data, "-o", model, *TINY, "--max-steps", 2)
+    before = model.read_bytes()
+    line = refused("train", stream, "-o", model, "--resume", "--max-steps", 4)
+    assert "was trained on other data" in line
+    line = refused("train", data, "-o", model, "--resume", "--hidden", 9, "--max-steps", 4)
+    assert "was begun with hidden 8, not 9" in line
+    line = refused("train", data, "-o", model, "--resume", "--preset", "characters")
+    assert "was begun with" in line
+    assert model.read_bytes() == before
+
+
+def test_resume_from_what_is_no_model_is_refused(data, tmp_path):
+    (tmp_path / "m.npz").write_text("not a model")
+    assert "not an rnncli file" in refused("train", data, "-o", tmp_path / "m.npz", "--resume")
+    api.save(tmp_path / "plain.npz", api.train(data, max_steps=1, hidden=4))
+    line = refused("train", data, "-o", tmp_path / "plain.npz", "--resume")
+    assert "without its run" in line
+
+
+def test_an_unfinished_run_is_not_lost_to_a_slip(data, tmp_path):
+    model = tmp_path / "m.npz"
+    language, run_ = _half(data)
+    checkpoint.save(model, language, run_)
+    before = model.read_bytes()
+    line = refused("train", data, "-o", model, *TINY, "--max-steps", 5)
+    assert "holds an unfinished run (2 steps)" in line
+    assert model.read_bytes() == before
+    good("train", data, "-o", model, *TINY, "--max-steps", 5, "--overwrite")
+    good("train", data, "-o", model, *TINY, "--max-steps", 3)  # a complete one may be replaced
+
+
+def _half(data):
+    from rnncli.dataset import Dataset
+
+    dataset = Dataset.open(data)
+    session = api.begin(dataset, *api.settings_for(dataset.tokenizer, None, {"hidden": 4}))
+    reports = training.train(session.run, session.plan)
+    next(reports), next(reports)
+    return session.best(), session.run
+
+
+# --- what a run says ---
+
+
+def test_the_log_has_a_line_for_each_event(data, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("from another run\n")
+    good("train", data, "-o", tmp_path / "m.npz", *TINY, "--epochs", 9, "--valid-every", 30,
+         "--metrics", log)  # fmt: skip
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "valid"] == [30, 60, 90, 108]
+    assert [row["step"] for row in rows if row["kind"] == "step"] == [50, 100]
+    assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == list(range(1, 10))
+    assert rows[-1] == {"kind": "end", "step": 108, "epoch": 9, "reason": "108 steps"}
+    history = checkpoint.load(tmp_path / "m.npz").history
+    assert [row["nats"] for row in rows if row["kind"] == "valid"] == [r["valid"] for r in history]
+
+
+def test_samples_are_shown_as_the_model_learns(data, tmp_path):
+    done = good("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 6, "--sample-every", 2,
+                "--sample-prefix", "my aunt", "--sample-prefix", "zzz", "--sample-length", 4)  # fmt: skip
+    lines = [line for line in done.err.splitlines() if line.startswith("  | ")]
+    assert len(lines) == 6
+    assert [line.startswith("  | my aunt") for line in lines] == [True, False] * 3
+    assert all(len(line.split()) <= 2 + 1 + 4 for line in lines)
+
+
+def test_samples_change_nothing_in_the_model(data, tmp_path):
+    for name, more in (
+        ("a", ()),
+        ("b", ("--sample-every", 1, "--sample-prefix", "the")),
+        ("c", ("-q",)),
+    ):
+        good("train", data, "-o", tmp_path / name, *TINY, "--max-steps", 5, *more)
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_a_prefix_that_cannot_be_read_is_known_before_the_work(data, tmp_path):
+    ended = run("train", data, "-o", tmp_path / "m.npz", *TINY, "--sample-every", 3,
+                "--sample-prefix", "<s>")  # fmt: skip
+    assert ended.code == 1
+    assert "special token" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quiet_says_nothing(data, tmp_path):
+    done = good("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 2, "-q")
+    assert (done.out, done.err) == ("", "")
+
+
+def test_off_a_terminal_there_are_plain_lines_only(data, tmp_path):
+    done = good("train", data, "-o", tmp_path / "m.npz", *TINY, "--epochs", 2)
+    assert "\r" not in done.err
+    assert "\x1b" not in done.err
+    assert "validation" in done.err
+    assert "perplexity" in done.err
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_on_a_terminal_one_line_is_written_over_and_taken_away(data, tmp_path, no_colour):
+    master, slave = pty.openpty()
+    shown: list[bytes] = []
+    words = (
+        "train",
+        data,
+        "-o",
+        tmp_path / "m.npz",
+        *TINY,
+        "--max-steps",
+        400,
+        "--valid-every",
+        400,
+    )
+    started = process(*words, stderr=slave, env={"TERM": "xterm", "NO_COLOR": no_colour})
+    os.close(slave)
+
+    def read():
+        with pytest.raises(OSError, match="Input/output error"):
+            while True:
+                shown.append(os.read(master, 1 << 16))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = ended(started)
+    reader.join()
+    os.close(master)
+    assert (done.code, done.out) == (0, "")
+    screen = b"".join(shown).decode()
+    live = [part.split("\r")[0] for part in screen.split("\r\x1b[K")[1:]]
+    assert any("loss" in part and "ppl" in part and "tokens/s" in part and "left" in part
+               for part in live)  # fmt: skip
+    assert all(len(part) < 80 for part in live if "tokens/s" in part)
+    last = screen.rstrip().split("\n")[-1]
+    assert last.startswith("\r\x1b[K") or last.startswith("done")
+    assert "done: 400 steps" in screen

@@ -1,0 +1,104 @@
+"""Texts that are held to a pattern, and patterns that are no use."""
+
+import re
+from typing import Any
+
+import pytest
+
+from rnncli.errors import ConfigError
+from rnncli.nn import Config, Model
+from rnncli.patterns import Pattern
+from rnncli.sampling import generate, stream_one
+from rnncli.tokenizer import Tokenizer
+
+TEXTS = ["call 12 or 345, then 6.", "the 7 cats and the 89 dogs (or 10)"]
+
+
+def model_of(tokenizer: Tokenizer) -> Model:
+    model = Model.initial(Config(len(tokenizer), hidden=12, embed=6), 2)
+    model.params["head.W"][:] *= 4
+    return model
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+@pytest.mark.parametrize("unit", ["document", "stream"])
+def test_every_finished_text_matches_its_pattern(level: str, unit: str) -> None:
+    tokenizer = Tokenizer.train(TEXTS, level, unit=unit)
+    pattern = {"word": r"(the|or|call)( (cats|dogs|12|345))+"}.get(level, r"[a-z]{2,4} \d+(, \d)?")
+    samples = list(
+        generate(model_of(tokenizer), tokenizer, "the", num=30, length=12, match=pattern)
+    )
+    done = [s for s in samples if s.stopped != "length"]
+    assert len(done) > 5
+    assert all(re.fullmatch(pattern, s.text.removeprefix(" ")) for s in done)
+    for sample in samples:
+        assert Pattern(pattern).begins(sample.text.removeprefix(" "))
+    assert len({s.text for s in samples}) > 5
+
+
+def test_a_pattern_chooses_among_tokens_as_the_model_does() -> None:
+    """Held to one character of two, texts are as frequent as the model's own of these two."""
+    tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
+    model = model_of(tokenizer)
+    free = [s.text for s in generate(model, tokenizer, num=6000, length=1)]
+    held = [s.text for s in generate(model, tokenizer, num=6000, length=1, match="[ae]")]
+    share = free.count("a") / (free.count("a") + free.count("e"))
+    assert set(held) == {"a", "e"}
+    n = free.count("a") + free.count("e")
+    assert abs(held.count("a") / 6000 - share) < 5 * (0.25 / n + 0.25 / 6000) ** 0.5
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_held_texts_do_not_depend_on_how_many_are_written(level: str) -> None:
+    tokenizer = Tokenizer.train(TEXTS, level)
+    model, options = model_of(tokenizer), {"match": r"[a-z ]+\d*", "length": 8, "num": 20}
+    texts = [[s.text for s in generate(model, tokenizer, batch=b, **options)] for b in (1, 20)]
+    assert texts[0] == texts[1]
+    assert "".join(stream_one(model, tokenizer, match=r"[a-z ]+\d*", length=8)) == texts[0][0]
+
+
+def test_a_text_stops_before_the_first_match() -> None:
+    tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
+    model = model_of(tokenizer)
+    whole = next(generate(model, tokenizer, length=80, seed=1)).text
+    match = re.search(r"[0-9].", whole)
+    assert match is not None
+    cut = next(generate(model, tokenizer, length=80, seed=1, stop_regex=r"[0-9]."))
+    assert (cut.text, cut.stopped) == (whole[: match.start()], "stop")
+    pieces = stream_one(model, tokenizer, length=80, seed=1, stop_regex=r"[0-9].")
+    assert "".join(pieces) == cut.text
+
+
+def test_an_impossible_pattern_is_one_clear_error() -> None:
+    tokenizer = Tokenizer.train(TEXTS, "char")
+    with pytest.raises(ConfigError, match=r'^pattern "ab\?Z": no token goes on after "ab?"\.$'):
+        list(generate(model_of(tokenizer), tokenizer, num=1, match="ab?Z"))
+
+
+def test_bytes_cannot_be_held_to_a_pattern() -> None:
+    tokenizer = Tokenizer.train(TEXTS, "byte")
+    with pytest.raises(ConfigError, match="words and characters"):
+        next(generate(model_of(tokenizer), tokenizer, match="a"))
+
+
+def test_a_hostile_pattern_ends_in_an_error_not_in_a_wait() -> None:
+    pattern = Pattern(r"(a|aa)+$b?", limit=0.05)
+    with pytest.raises(ConfigError, match=r"takes more than 0.05 s on 61 characters"):
+        pattern.matches("a" * 60 + "!")
+
+
+@pytest.mark.parametrize("option", ["match", "stop_regex"])
+def test_a_broken_pattern_is_shown_safely(option: str) -> None:
+    tokenizer = Tokenizer.train(TEXTS)
+    wrong: dict[str, Any] = {option: "(\x1b[31m"}
+    with pytest.raises(ConfigError, match=r'^pattern "\(\\x1b\[31m" is not a pattern'):
+        next(generate(model_of(tokenizer), tokenizer, **wrong))
+
+
+def test_begins_and_matches_tell_a_part_from_the_whole() -> None:
+    pattern = Pattern(r"\d{3}-\d")
+    assert [pattern.begins(t) for t in ("", "12", "123-", "123-4", "1234", "a")] == [
+        True, True, True, True, False, False,
+    ]  # fmt: skip
+    assert [pattern.matches(t) for t in ("123-", "123-4")] == [False, True]
+    assert [pattern.find(t) for t in ("x", "tel 123-4567", "")] == [None, 4, None]

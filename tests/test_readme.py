@@ -1,0 +1,66 @@
+"""What the README says is so: its commands run, its program runs, its file tree is the tree."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the corpora in it, in which the README's commands have been run, in order.
+
+    RNNCLI_TRAIN_MAX_STEPS makes the training short; the commands are those of the README.
+    """
+    place = tmp_path_factory.mktemp("readme")
+    (place / "corpora").symlink_to(ROOT / "corpora")
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    commands = [line for line in commands if not line.startswith("make ")]
+    assert len(commands) >= 5
+    binary = shlex.quote(sys.executable) + " -m rnncli"
+    environment = {**os.environ, "RNNCLI_TRAIN_MAX_STEPS": "4", "PYTHONPATH": str(ROOT)}
+    for command in commands:
+        line = re.sub(r"(^|\| )rnncli ", rf"\1{binary} ", command)
+        line = re.sub(r"^python ", shlex.quote(sys.executable) + " ", line)
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
+    return place
+
+
+def test_the_commands_make_the_files_that_the_text_names(folder: Path) -> None:
+    assert {"comments.npz", "model.npz"} <= {path.name for path in folder.iterdir()}
+
+
+def test_the_program_runs_as_it_stands(folder: Path) -> None:
+    (program,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    perplexity, nats, *texts = done.stdout.strip().splitlines()
+    assert 1 < float(perplexity) < 8000
+    assert float(nats) > 0
+    assert len(texts) >= 3
+
+
+def test_the_file_tree_is_the_tree() -> None:
+    tree = README.split("## Where things are")[1]
+    named = set(re.findall(r"^ +(\w+\.py|\w+/)", tree, re.MULTILINE))
+    package = ROOT / "rnncli"
+    there = {p.name for p in package.glob("*.py")} | {p.name for p in (package / "nn").glob("*.py")}
+    there |= {f"{p.name}/" for p in package.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert there - {"__init__.py", "__main__.py"} == named
