@@ -99,30 +99,24 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
     from rnncli.batches import Work
     from rnncli.config import Config, Recipe
     from rnncli.nn.model import Model
-    from rnncli.nn.optim import clip_norm, update
     from rnncli.nn.packed import Steps
-    from rnncli.parallel import Crew
     from rnncli.sampling import Filters, generate
     from rnncli.tokenizer import Tokenizer
-    from rnncli.training import batch_gradient
+    from rnncli.stepper import Stepper
 
     V, H, L, T, B = SHAPES[shape]
     rng = np.random.default_rng(0)
     model = Model.initial(Config(V, cell=cell, hidden=H, embed=H, layers=L))
     if kind == "train":
-        recipe = Recipe(optimizer="sgd")
-        grads = [model.params.like() for _ in range(recipe.shards)]
-        crew, steps = Crew(threads), Steps.dense(T, B)
+        recipe = Recipe(optimizer="sgd", batch=B, clip=5.0)
+        stepper, steps = Stepper(model, recipe, {}, processes=threads), Steps.dense(T, B)
         state = model.zero_state(B)
 
         def step() -> int:
             nonlocal state
             x, y = rng.integers(0, V, (2, T * B))
-            _, state = batch_gradient(
-                model, Work(x, y, steps, B), state, grads, 1 / (T * B), crew=crew
-            )
-            clip_norm(grads[0].flat, 5.0)
-            update("sgd", model.params.flat, grads[0].flat, {}, 0.1, 1, recipe)
+            _, state = stepper.gradient(Work(x, y, steps, B), state, 1 / (T * B))
+            stepper.apply(stepper.gather(), 0.1, 1)
             return T * B
 
         return _rate(step, seconds)

@@ -1,41 +1,46 @@
-"""Who computes a training run: shards of a batch in threads here, and processes elsewhere.
+"""Who computes a training run: processes that share memory here, and other machines elsewhere.
 
-A batch is cut into a fixed number of shards, whatever number of threads happens to run them, and
-their gradients are added in order: results depend on the shards alone. A `Comm` is the seam for
-several processes; one process is the case in which nobody else takes part.
+A `Crew` does like tasks side by side; which of its members does which changes no bit. Processes and
+not threads: a step of a small recurrence is a thousand short array operations, and threads would
+spend it handing the interpreter's lock to one another. A `Comm` is the seam for several machines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.batches import Work
+from rnncli.errors import RnncliError
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
-R = TypeVar("R")
 
 
 class Comm(Protocol):
-    """`size` processes, of which this is number `rank`."""
+    """`size` machines, of which this is number `rank`."""
 
     rank: int
     size: int
 
     def add(self, vector: Array) -> None:
-        """Replace `vector` by the sum over all processes, in place."""
+        """Replace `vector` by the sum over all machines, in place."""
 
     def total(self, value: float) -> float:
-        """The sum of a number over all processes."""
+        """The sum of a number over all machines."""
 
 
 class Serial:
-    """One process."""
+    """One machine."""
 
     rank = 0
     size = 1
@@ -48,26 +53,79 @@ class Serial:
         return value
 
 
+def shared(array: Array) -> Array:
+    """A copy in memory that processes forked from this one see and change."""
+    memory = mmap.mmap(-1, max(1, array.nbytes))
+    copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class Crew:
-    """Threads that do like work side by side; the calling thread is one of them."""
+    """This process and `size` - 1 forked from it, which have its memory as it was then.
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+    `task(job)` should leave large results in `shared` arrays: what it takes and gives is copied.
+    """
 
-    def map(self, work: Callable[[int], R], count: int) -> list[R]:
-        """[work(0), ..., work(count - 1)]."""
-        if self._pool is None or count == 1:
-            return [work(k) for k in range(count)]
-        rest = [self._pool.submit(work, k) for k in range(1, count)]
+    def __init__(self, task: Callable[[Any], Any], size: int = 1) -> None:
+        self.task = task
+        self._workers: list[tuple[Any, Connection]] = []
+        if not sys.platform.startswith("linux"):
+            return  # elsewhere a fork and the system's matrix library do not agree
+        context = multiprocessing.get_context("fork")
+        for _ in range(size - 1):
+            ours, theirs = context.Pipe()
+            worker = context.Process(target=_serve, args=(task, theirs, ours), daemon=True)
+            worker.start()
+            theirs.close()
+            self._workers.append((worker, ours))
+
+    @property
+    def size(self) -> int:
+        """How many processes work."""
+        return 1 + len(self._workers)
+
+    def map(self, jobs: Sequence[Any]) -> list[Any]:
+        """[task(job) for job in jobs], this process taking the first of every `size`."""
+        out: list[Any] = [None] * len(jobs)
+        for first in range(0, len(jobs), self.size):
+            helped = list(zip(jobs[first + 1 : first + self.size], self._workers, strict=False))
+            try:
+                for job, (_, pipe) in helped:
+                    pipe.send(job)
+                out[first] = self.task(jobs[first])
+                for k, (_, (_, pipe)) in enumerate(helped, first + 1):
+                    out[k] = pipe.recv()
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise RnncliError("a worker process was killed. Go on with --resume.") from None
+        for value in out:
+            if isinstance(value, BaseException):
+                raise value
+        return out
+
+    def close(self) -> None:
+        """End the other processes."""
+        for worker, pipe in self._workers:
+            pipe.close()
+            worker.join()
+        self._workers = []
+
+
+def _serve(task: Callable[[Any], Any], pipe: Connection, other: Connection) -> None:
+    """The life of a worker: it ends when the pipe does, and leaves signals to the first process."""
+    other.close()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
         try:
-            first = work(0)
-        finally:
-            others = [future.exception() for future in rest]  # all have ended
-        for error in others:
-            if error is not None:
-                raise error
-        return [first, *(future.result() for future in rest)]
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            os._exit(0)
+        try:
+            answer = task(job)
+        except BaseException as error:
+            answer = error
+        pipe.send(answer)
 
 
 def share(work: Work, rank: int, size: int) -> Work:

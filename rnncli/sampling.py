@@ -44,7 +44,7 @@ SAMPLE = 16  # what a random stream is for; see rnncli.batches
 NONE = -1  # no token: the text ends here
 WINDOW = 1024  # steps that are run through the model together
 TABLE = 1 << 22  # entries of an embedding multiplied by the first layer's weights
-SLACK = 2.0**-16  # how far float32 may put two logits apart that are equal in float64
+SLACK = 2.0**-17  # how far float32 may put two logits apart that are equal in float64
 
 
 @dataclass

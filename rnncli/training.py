@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from rnncli.batches import Consecutive, Plan, Random, Sentences, Work, stream
 from rnncli.config import Recipe
 from rnncli.errors import DivergenceError
-from rnncli.nn.model import Batch, Gradient, Model
-from rnncli.nn.optim import RULES, clip_elements, clip_norm, schedule, update
-from rnncli.nn.params import Params
+from rnncli.nn.model import Model
+from rnncli.nn.optim import RULES, schedule
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm, Crew, Serial, share
+from rnncli.parallel import Comm
+from rnncli.stepper import Stepper
 
 Array = NDArray[Any]
 
-DROPOUT, RESET = 4, 5  # what a random stream is for; batches.py has the others
+RESET = 5  # what a random stream is for; batches.py has the others
 AUTO_TOKENS, AUTO_EPOCHS = 12_000_000, 40  # without a limit: so many tokens, at most so many epochs
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
@@ -109,20 +109,22 @@ def train(
     validate: Callable[[Model], float] | None = None,
     *,
     comm: Comm | None = None,
-    threads: int = 1,
+    processes: int = 1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Report]:
     """Train until the recipe's limits, the patience, or the caller has had enough.
 
     `run` is whole at every yield. `validate` gives the mean nats a token of a model on held-out
-    text; without it the last model counts as the best. Raises DivergenceError when a loss or a
+    text; without it the last model counts as the best. `processes` share the work of each step on
+    this machine, `comm` shares it with others; neither changes the result. Raises DivergenceError when a loss or a
     gradient is not finite, with the parameters of the step before still in `run`.
     """
-    recipe, comm = run.recipe, comm or Serial()
+    recipe = run.recipe
     total = total_steps(recipe, plan)
     begun, done = clock(), run.progress
-    grads = [run.model.params.like() for _ in range(min(recipe.shards, recipe.batch))]
-    crew = Crew(min(threads, recipe.shards))
+    rule_slots = {name: run.slots[name] for name in RULES[recipe.rule].slots}
+    stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
+    run.model, run.slots = stepper.model, {**run.slots, **stepper.slots}
     every = recipe.valid_every or min(plan.length(0), VALID_EVERY)
     run.finished = ""
 
@@ -147,27 +149,30 @@ def train(
         if run.batch == 0 and run.epoch_tokens:
             yield _end_epoch(run)
 
-    yield from owed()
-    reason = _ended(run, total)
-    while not reason:
-        length = plan.length(run.epoch)
-        for work in plan.batches(run.epoch, run.batch):
-            report = _step(run, work, grads, crew, comm)
-            run.batch += 1
-            if run.batch == length:
-                run.epoch, run.batch = run.epoch + 1, 0
-            run.progress = advance()
-            yield report
-            yield from owed()
-            reason = _ended(run, total)
-            if reason:
-                break
-    if validate and not judged():
-        yield judge()
-    elif not validate:
-        run.best = run.candidate.copy()
-    run.finished = reason
-    yield Report("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
+    try:
+        yield from owed()
+        reason = _ended(run, total)
+        while not reason:
+            length = plan.length(run.epoch)
+            for work in plan.batches(run.epoch, run.batch):
+                report = _step(run, work, stepper)
+                run.batch += 1
+                if run.batch == length:
+                    run.epoch, run.batch = run.epoch + 1, 0
+                run.progress = advance()
+                yield report
+                yield from owed()
+                reason = _ended(run, total)
+                if reason:
+                    break
+        if validate and not judged():
+            yield judge()
+        elif not validate:
+            run.best = run.candidate.copy()
+        run.finished = reason
+        yield Report("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
+    finally:
+        stepper.close()
 
 
 def total_steps(recipe: Recipe, plan: Plan) -> int | None:
@@ -197,19 +202,13 @@ def _ended(run: TrainRun, total: int | None) -> str:
     return ""
 
 
-def _step(run: TrainRun, work: Work, grads: list[Params], crew: Crew, comm: Comm) -> Report:
+def _step(run: TrainRun, work: Work, stepper: Stepper) -> Report:
     """One update: gradient of the batch, clip, rule."""
-    model, recipe = run.model, run.recipe
-    targets = len(work.y)
+    recipe, targets = run.recipe, len(work.y)
     scale = {"mean": 1 / targets, "time": 1 / work.steps.B, "sum": 1.0}[recipe.loss]
-    nats, state = batch_gradient(
-        model, work, _carried(run), grads, scale, crew=crew, seed=(recipe.seed, run.step)
-    )
-    flat = grads[0].flat
-    comm.add(flat)
-    nats = comm.total(nats) / targets
-    clip = clip_norm if recipe.clip_by == "norm" else clip_elements
-    norm = clip(flat, recipe.clip)
+    nats, state = stepper.gradient(work, _carried(run), scale, (recipe.seed, run.step))
+    nats = stepper.comm.total(nats) / targets
+    norm = stepper.gather()
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise DivergenceError(
             f"the loss is no longer finite at step {run.step + 1} (loss {nats}, gradient norm "
@@ -219,10 +218,10 @@ def _step(run: TrainRun, work: Work, grads: list[Params], crew: Crew, comm: Comm
     if recipe.random_bptt:
         rate *= work.steps.T / recipe.bptt
     run.step += 1
-    update(recipe.rule, model.params.flat, flat, run.slots, rate, run.step, recipe)
+    stepper.apply(norm, rate, run.step)
     if run.averaged:
         run.averaged += 1
-        run.slots["average"] += (model.params.flat - run.slots["average"]) / run.averaged
+        run.slots["average"] += (run.model.params.flat - run.slots["average"]) / run.averaged
     run.state = state
     run.tokens += targets
     run.epoch_nats += nats * targets
@@ -237,51 +236,6 @@ def _carried(run: TrainRun) -> State | None:
         return state
     keep = stream(run.recipe.seed, RESET, run.step).random(state.h.shape[-1]) >= rate
     return State(state.h * keep, None if state.c is None else state.c * keep)
-
-
-def batch_gradient(
-    model: Model,
-    work: Work,
-    carried: State | None,
-    grads: list[Params],
-    scale: float,
-    *,
-    crew: Crew,
-    seed: tuple[int, int] | None = None,
-) -> tuple[float, State]:
-    """The summed nats of a batch and its last state; its gradient is left in `grads[0]`.
-
-    The batch is cut into as many shards as there are `grads`, which the crew runs side by side.
-    Each sequence goes on from `carried` as the batch says, the others from a fresh state. `seed`
-    (run, step) names the stream of each shard's dropout; None means no dropout.
-    """
-    shards = min(len(grads), work.steps.B)
-
-    def run(k: int) -> Gradient:
-        part, grad = share(work, k, shards), grads[k]
-        grad.flat[:] = 0
-        state = model.zero_state(part.steps.B)
-        if part.carried and carried is not None:
-            n = part.carried
-            state.h[..., :n] = carried.h[..., k::shards][..., :n]
-            if state.c is not None and carried.c is not None:
-                state.c[..., :n] = carried.c[..., k::shards][..., :n]
-        rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
-        batch = Batch(part.x, part.y, part.steps)
-        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers
-            return model.gradients(batch, state, grad, rng=rng, scale=scale)
-
-    parts = crew.map(run, shards)
-    for grad in grads[1:shards]:
-        grads[0].flat += grad.flat
-    last = parts[0].state
-    if shards > 1:
-        last = model.zero_state(work.steps.B)
-        for k, part in enumerate(parts):
-            last.h[..., k::shards] = part.state.h
-            if last.c is not None:
-                last.c[..., k::shards] = part.state.c
-    return sum(float(np.sum(part.nats, dtype=np.float64)) for part in parts), last
 
 
 def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float:

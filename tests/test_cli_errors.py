@@ -257,8 +257,8 @@ def shell(command, files):
 
 def test_a_reader_that_leaves_ends_the_writer_quietly(files):
     codes = '; echo "${PIPESTATUS[0]}"'
-    for command in ("sample model.npz -n 3000 --length 3",
-                    "sample model.npz --length 20000 --no-stop-at-end", "train --help"):  # fmt: skip
+    many, long = "-n 3000 --length 3", "--length 20000 --no-stop-at-end"
+    for command in (f"sample model.npz {many}", f"sample model.npz {long}", "train --help"):
         out, err = shell(f"rnncli {command} | true{codes}", files)
         assert out.splitlines()[-1] == "141"
         assert err == ""

@@ -1,5 +1,6 @@
 """`rnncli train` as its users meet it: settings, stops and resumes, logs, progress."""
 
+import contextlib
 import json
 import os
 import pty
@@ -74,8 +75,8 @@ def test_a_config_file_may_hold_every_kind_of_option(data, tmp_path):
     model, config = tmp_path / "m.npz", tmp_path / "run.yaml"
     config.write_text(
         f"data: {data}\noutput: {model}\ncell: gru\nhidden: 7\nembed: 7\ntied: true\nlr: 1e-3\n"
-        "max-time: 90s\nmax_steps: 2\nsample-every: 1\nsample_prefix: [the, 'a dog']\nquiet: false\n"
-        f"metrics: {tmp_path / 'log'}\nlayer_norm: false\n"
+        "max-time: 90s\nmax_steps: 2\nsample-every: 1\nsample_prefix: [the, 'a dog']\n"
+        f"metrics: {tmp_path / 'log'}\nlayer_norm: false\nquiet: false\n"
     )
     done = good("train", "--config", config)
     assert done.err.count("  | the ") == 2
@@ -222,13 +223,9 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(data, tmp_path, 
     )
     step = checkpoint.resume(model)[1].step
     assert 50 <= step < 4000
-    # To the end of a shorter run, once with the stop and once without one.
-    steps = step + 20
-    for output, more in ((model, ["--resume"]), (tmp_path / "whole.npz", [])):
-        good("train", data, "-o", output, *TINY, "--valid-every", 50, "--max-steps", steps,
-             "--schedule", "linear", *more)  # fmt: skip
-    assert checkpoint.resume(model)[1].step == steps
-    assert os.listdir(tmp_path).sort() == ["m.npz", "whole.npz"].sort()
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+    good(*words[:-4], "--max-steps", step + 20, "--resume")
+    assert checkpoint.resume(model)[1].step == step + 20
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path):
@@ -332,17 +329,20 @@ def test_the_log_has_a_line_for_each_event(data, tmp_path):
     good("train", data, "-o", tmp_path / "m.npz", *TINY, "--epochs", 9, "--valid-every", 30,
          "--metrics", log)  # fmt: skip
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [row["step"] for row in rows if row["kind"] == "valid"] == [30, 60, 90, 108]
-    assert [row["step"] for row in rows if row["kind"] == "step"] == [50, 100]
+    last = rows[-1]["step"]
+    assert rows[-1] == {"kind": "end", "step": last, "epoch": 9, "reason": f"{last} steps"}
+    judged = [row["step"] for row in rows if row["kind"] == "valid"]
+    assert judged == [*range(30, last, 30), last]
+    assert [r["step"] for r in rows if r["kind"] == "step"] == list(range(50, last + 1, 50))
     assert [row["epoch"] for row in rows if row["kind"] == "epoch"] == list(range(1, 10))
-    assert rows[-1] == {"kind": "end", "step": 108, "epoch": 9, "reason": "108 steps"}
     history = checkpoint.load(tmp_path / "m.npz").history
     assert [row["nats"] for row in rows if row["kind"] == "valid"] == [r["valid"] for r in history]
 
 
 def test_samples_are_shown_as_the_model_learns(data, tmp_path):
-    done = good("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 6, "--sample-every", 2,
-                "--sample-prefix", "my aunt", "--sample-prefix", "zzz", "--sample-length", 4)  # fmt: skip
+    prefixes = ("--sample-prefix", "my aunt", "--sample-prefix", "zzz")
+    words = ("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 6)
+    done = good(*words, "--sample-every", 2, "--sample-length", 4, *prefixes)
     lines = [line for line in done.err.splitlines() if line.startswith("  | ")]
     assert len(lines) == 6
     assert [line.startswith("  | my aunt") for line in lines] == [True, False] * 3
@@ -360,10 +360,10 @@ def test_samples_change_nothing_in_the_model(data, tmp_path):
 
 
 def test_a_prefix_that_cannot_be_read_is_known_before_the_work(data, tmp_path):
-    ended = run("train", data, "-o", tmp_path / "m.npz", *TINY, "--sample-every", 3,
-                "--sample-prefix", "<s>")  # fmt: skip
-    assert ended.code == 1
-    assert "special token" in ended.err
+    words = ("train", data, "-o", tmp_path / "m.npz", *TINY, "--sample-every", 3)
+    done = run(*words, "--sample-prefix", "fine", "--sample-prefix", "<s>")
+    assert done.code == 1
+    assert done.err.startswith("rnncli: --sample-prefix: special token")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -399,7 +399,7 @@ def test_on_a_terminal_one_line_is_written_over_and_taken_away(data, tmp_path, n
     os.close(slave)
 
     def read():
-        with pytest.raises(OSError, match="Input/output error"):
+        with contextlib.suppress(OSError):  # the other end is closed
             while True:
                 shown.append(os.read(master, 1 << 16))
 
@@ -415,5 +415,5 @@ def test_on_a_terminal_one_line_is_written_over_and_taken_away(data, tmp_path, n
                for part in live)  # fmt: skip
     assert all(len(part) < 80 for part in live if "tokens/s" in part)
     last = screen.rstrip().split("\n")[-1]
-    assert last.startswith("\r\x1b[K") or last.startswith("done")
+    assert last.startswith(("\r\x1b[K", "done"))
     assert "done: 400 steps" in screen

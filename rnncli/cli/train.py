@@ -29,7 +29,7 @@ from rnncli.cli.common import (
     threads_option,
 )
 from rnncli.config import Config, Recipe, Settings
-from rnncli.errors import ConfigError, DivergenceError
+from rnncli.errors import ConfigError, DataError, DivergenceError
 
 if TYPE_CHECKING:
     from rnncli.api import Session
@@ -141,6 +141,11 @@ def train(
     if metrics:
         check_output(metrics, data, output)
     dataset = Dataset.open(data)
+    for prefix in sample_prefix:
+        try:
+            dataset.tokenizer.encode(prefix)
+        except DataError as error:
+            raise ConfigError(f"--sample-prefix: {error}") from None
     session = _session(dataset, output, preset, given, resume, overwrite, quiet)
     if session is None:
         return
@@ -250,7 +255,7 @@ def _loop(
     live, speed, saved = Live(quiet), _Speed(session.run.progress), time.monotonic()
     kept = session.run.step > 0
     try:
-        reports = training.train(session.run, session.plan, session.validate, threads=threads)
+        reports = training.train(session.run, session.plan, session.validate, processes=threads)
         for report in reports:
             if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
                 log(json.dumps(_row(report)))

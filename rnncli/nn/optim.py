@@ -128,10 +128,15 @@ def _pieces(size: int) -> Iterator[slice]:
     return (slice(start, start + PIECE) for start in range(0, size, PIECE))
 
 
+def squares(vector: Array) -> list[float]:
+    """The sum of squares of each piece of a vector; not finite when an element is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [float(np.dot(vector[p], vector[p])) for p in _pieces(len(vector))]
+
+
 def norm(vector: Array) -> float:
     """The Euclidean norm; not finite when an element is not."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.sqrt(sum(float(np.dot(vector[p], vector[p])) for p in _pieces(len(vector))))
+    return math.sqrt(sum(squares(vector)))
 
 
 def clip_norm(grads: Array, limit: float) -> float:

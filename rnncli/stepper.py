@@ -1,0 +1,136 @@
+"""One training step: the gradient of a batch, clipped, and the update of the parameters.
+
+A batch is cut into a fixed number of shards; their gradients are added in order, so the result
+depends on the shards and never on how many processes compute them. Parameters, gradients and slots
+lie in memory that the processes share. Knows no plans, schedules or files.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.batches import Work, stream
+from rnncli.config import Recipe
+from rnncli.nn.model import Batch, Model
+from rnncli.nn.optim import PIECE, squares, update
+from rnncli.nn.params import Params
+from rnncli.nn.stack import State
+from rnncli.parallel import Comm, Crew, Serial, share, shared
+
+Array = NDArray[Any]
+
+DROPOUT = 4  # what a random stream is for; batches.py has the others
+WORTH = 1 << 19  # parameters from which on an update is cut into parts
+
+
+class Stepper:
+    """A model and its slots in shared memory, and the crew that works on them.
+
+    `model` and `slots` are copies of those given: they are the ones that the steps change.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        slots: dict[str, Array],
+        *,
+        processes: int = 1,
+        comm: Comm | None = None,
+    ) -> None:
+        place = shared if processes > 1 else np.copy
+        layout = model.params
+        self.model = Model(model.config, layout.like(place(layout.flat)))
+        self.slots = {name: place(slot) for name, slot in slots.items()}
+        shards = min(recipe.shards, recipe.batch)
+        self.grads = [layout.like(place(np.zeros_like(layout.flat))) for _ in range(shards)]
+        self.recipe, self.comm = recipe, comm or Serial()
+        self.crew = Crew(self._do, min(processes, shards))
+        pieces = -(-len(layout.flat) // PIECE)
+        count = self.crew.size if len(layout.flat) >= WORTH else 1
+        ends = [PIECE * (pieces * k // count) for k in range(count)]
+        self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
+
+    def gradient(
+        self, work: Work, carried: State | None, scale: float, seed: tuple[int, int] | None = None
+    ) -> tuple[float, State]:
+        """The summed nats of a batch and its last state; the gradient of each shard is kept.
+
+        Sequences go on from `carried` as the batch says, the others from a fresh state. `seed`
+        (of the run, step) names the stream of each shard's dropout; None means no dropout.
+        """
+        shards = min(len(self.grads), work.steps.B)
+        jobs: list[tuple[Any, ...]] = []
+        for k in range(shards):
+            part = share(work, k, shards)
+            before = carried.take(slice(k, None, shards)) if part.carried and carried else None
+            jobs.append(("_gradient", k, part, before, scale, seed))
+        answers = self.crew.map(jobs)
+        for grad in self.grads[shards:]:
+            grad.flat[:] = 0
+        last = answers[0][1]
+        if shards > 1:
+            last = self.model.zero_state(work.steps.B)
+            for k, (_, state) in enumerate(answers):
+                last.h[..., k::shards] = state.h
+                if last.c is not None:
+                    last.c[..., k::shards] = state.c
+        return sum(nats for nats, _ in answers), last
+
+    def gather(self) -> float:
+        """Add the gradients of all shards and machines into the first; its norm."""
+        sums = self.crew.map([("_gather", part) for part in self.parts])
+        if self.comm.size > 1:
+            self.comm.add(self.grads[0].flat)
+            sums = [squares(self.grads[0].flat)]
+        return math.sqrt(sum(value for part in sums for value in part))
+
+    def apply(self, norm: float, rate: float, step: int) -> None:
+        """Clip the gradient, whose norm this is, and take step number `step` (from 1)."""
+        clip = self.recipe.clip
+        factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
+        self.crew.map([("_apply", part, factor, rate, step) for part in self.parts])
+
+    def close(self) -> None:
+        """End the crew."""
+        self.crew.close()
+
+    def _do(self, job: tuple[Any, ...]) -> Any:
+        name, *arguments = job
+        return getattr(self, name)(*arguments)
+
+    def _gradient(
+        self, k: int, work: Work, before: State | None, scale: float, seed: tuple[int, int] | None
+    ) -> tuple[float, State]:
+        grad: Params = self.grads[k]
+        grad.flat[:] = 0
+        state = self.model.zero_state(work.steps.B)
+        if before is not None:
+            state.h[..., : work.carried] = before.h[..., : work.carried]
+            if state.c is not None and before.c is not None:
+                state.c[..., : work.carried] = before.c[..., : work.carried]
+        rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
+        batch = Batch(work.x, work.y, work.steps)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers
+            out = self.model.gradients(batch, state, grad, rng=rng, scale=scale)
+            return float(np.sum(out.nats, dtype=np.float64)), out.state
+
+    def _gather(self, part: slice) -> list[float]:
+        total = self.grads[0].flat[part]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for grad in self.grads[1:]:
+                total += grad.flat[part]
+        return squares(total)
+
+    def _apply(self, part: slice, factor: float, rate: float, step: int) -> None:
+        recipe, grad = self.recipe, self.grads[0].flat[part]
+        if factor != 1:
+            grad *= grad.dtype.type(factor)
+        if recipe.clip_by == "element" and recipe.clip:
+            np.clip(grad, -recipe.clip, recipe.clip, out=grad)
+        slots = {name: slot[part] for name, slot in self.slots.items()}
+        update(recipe.rule, self.model.params.flat[part], grad, slots, rate, step, recipe)
