@@ -101,8 +101,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Steps
     from rnncli.sampling import Filters, generate
-    from rnncli.tokenizer import Tokenizer
     from rnncli.stepper import Stepper
+    from rnncli.tokenizer import Tokenizer
 
     V, H, L, T, B = SHAPES[shape]
     rng = np.random.default_rng(0)

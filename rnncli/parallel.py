@@ -7,6 +7,7 @@ spend it handing the interpreter's lock to one another. A `Comm` is the seam for
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import multiprocessing
 import os
@@ -75,7 +76,8 @@ class Crew:
         context = multiprocessing.get_context("fork")
         for _ in range(size - 1):
             ours, theirs = context.Pipe()
-            worker = context.Process(target=_serve, args=(task, theirs, ours), daemon=True)
+            inherited = [*(pipe for _, pipe in self._workers), ours]
+            worker = context.Process(target=_serve, args=(task, theirs, inherited), daemon=True)
             worker.start()
             theirs.close()
             self._workers.append((worker, ours))
@@ -106,20 +108,25 @@ class Crew:
     def close(self) -> None:
         """End the other processes."""
         for worker, pipe in self._workers:
-            pipe.close()
+            with contextlib.suppress(OSError):  # a worker that was killed hears nothing
+                pipe.send(None)
             worker.join()
+            pipe.close()
         self._workers = []
 
 
-def _serve(task: Callable[[Any], Any], pipe: Connection, other: Connection) -> None:
-    """The life of a worker: it ends when the pipe does, and leaves signals to the first process."""
-    other.close()
+def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connection]) -> None:
+    """The life of a worker, until it is told to end; signals are the first process's affair."""
+    for end in inherited:  # a pipe ends only when nobody else holds its other end
+        end.close()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     while True:
         try:
             job = pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError):  # the first process is gone
+            job = None
+        if job is None:
             os._exit(0)
         try:
             answer = task(job)

@@ -40,8 +40,13 @@ class Pattern:
 
     def find(self, text: str) -> int | None:
         """Where in `text` the first match begins that is not empty, None for nowhere."""
-        match = self._search(self._pattern.search, text)
-        return match.start() if match is not None and match.end() > match.start() else None
+
+        def first(text: str, **options: Any) -> int | None:
+            found = self._pattern.finditer(text, **options)
+            return next((m.start() for m in found if m.end() > m.start()), None)
+
+        start: int | None = self._search(first, text)
+        return start
 
     def _search(self, method: Any, text: str, **options: Any) -> Any:
         try:

@@ -230,10 +230,11 @@ class Run:
         everyone = np.zeros(len(alive), np.int64)
         z, state, steps = self.logits[:, everyone], self.state.take(everyone), Steps((len(alive),))
         for count in range(1, self.length + 1):
+            filters = self.early if count <= self.min_length else self.late
             rows = np.ascontiguousarray(z.T, np.float64)  # (B, V)
-            drawn = self._choose(alive, rows, self.early if count <= self.min_length else self.late)
-            for text, token, logprob in zip(alive, drawn.tolist(), _logprobs(rows, drawn),
-                                            strict=True):  # fmt: skip
+            drawn = self._choose(alive, rows, filters)
+            logprobs = _logprobs(rows, drawn)
+            for text, token, logprob in zip(alive, drawn.tolist(), logprobs, strict=True):
                 if token == NONE:
                     text.stopped = "match"
                     continue

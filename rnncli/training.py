@@ -116,8 +116,9 @@ def train(
 
     `run` is whole at every yield. `validate` gives the mean nats a token of a model on held-out
     text; without it the last model counts as the best. `processes` share the work of each step on
-    this machine, `comm` shares it with others; neither changes the result. Raises DivergenceError when a loss or a
-    gradient is not finite, with the parameters of the step before still in `run`.
+    this machine, `comm` shares it with others; neither changes the result. Raises
+    DivergenceError when a loss or a gradient is not finite, with the parameters of the step before
+    still in `run`.
     """
     recipe = run.recipe
     total = total_steps(recipe, plan)

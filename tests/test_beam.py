@@ -55,6 +55,33 @@ def test_a_wide_beam_finds_the_best_of_all_texts(normalise: float, prefix: str) 
         assert sample.logprob == pytest.approx(sum(logprobs), abs=1e-5)
 
 
+def plainly(model: Model, width: int, length: int, normalise: float) -> list[list[int]]:
+    """Beam search that never stops early, and reads every beginning anew."""
+    paths: list[tuple[float, list[int]]] = [(0.0, [])]
+    done: list[tuple[float, list[int]]] = []
+    for count in range(1, length + 1):
+        ahead = []
+        for logprob, ids in paths:
+            state = model.zero_state(1)
+            for token in [1, *ids]:
+                z, state = model.step(np.array([token]), state)
+            p = np.exp(z[:, 0].astype(float))
+            ahead += [(logprob + math.log(p[t] / p.sum()), [*ids, t]) for t in range(2, len(p))]
+        ahead = sorted(ahead, reverse=True)[:width]
+        paths = [path for path in ahead if path[1][-1] != TOKENIZER.eos and count < length]
+        done += [path for path in ahead if path not in paths]
+    done.sort(key=lambda path: -path[0] / len(path[1]) ** normalise)
+    return [ids for _, ids in done[:width]]
+
+
+@pytest.mark.parametrize("normalise", [0.0, 0.5, 1.0])
+def test_a_narrow_beam_is_the_plain_one(normalise: float) -> None:
+    for seed in range(12):
+        model, width = model_of(TOKENIZER, seed), 1 + seed % 4
+        found = beam(model, TOKENIZER, width=width, length=12, normalise=normalise)
+        assert [sample.ids for sample in found] == plainly(model, width, 12, normalise)
+
+
 def test_a_beam_of_one_takes_the_most_probable_token() -> None:
     for seed in range(5):
         model = model_of(TOKENIZER, seed)

@@ -26,6 +26,7 @@ RUNS = {
         {"cell": "rnn", "embed": 6, "tied": True},
         {"optimizer": "sgd", "schedule": "halve-on-rise", "batching": "consecutive", "lr": 5.0},
     ),
+    "rnn patience": ({"cell": "rnn"}, {"patience": 2, "valid_every": 2, "epochs": 40}),
     "gru random": ({"cell": "gru-before"}, {"batching": "random", "optimizer": "nesterov"}),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What goes wrong is said in one line, with an exit code to trust, and leaves every file whole."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -262,6 +263,19 @@ def test_a_reader_that_leaves_ends_the_writer_quietly(files):
         out, err = shell(f"rnncli {command} | true{codes}", files)
         assert out.splitlines()[-1] == "141"
         assert err == ""
+
+
+def test_a_signal_while_the_file_is_written_removes_what_there_is_of_it(files, tmp_path):
+    probe = (
+        "import os, signal, sys\nfrom rnncli import cli\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"sys.argv = ['rnncli', 'tokenize', '{files / 'text.txt'}', '-o', '{tmp_path / 'd.npz'}']\n"
+        "cli.run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_or_closed_output_is_an_error(files):

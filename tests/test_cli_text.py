@@ -32,6 +32,8 @@ def vocabulary(path):
 
 # --- tokenize ---
 
+BODIES = ("body", "text", "comment", "content", "title")  # the order in which they are looked for
+
 
 def test_the_column_of_the_text_is_found_or_asked_for(tmp_path):
     def table(header, *rows):
@@ -39,8 +41,11 @@ def test_the_column_of_the_text_is_found_or_asked_for(tmp_path):
         return ("tokenize", tmp_path / "t.csv", "-o", tmp_path / "d.npz", "--min-count", 1,
                 "--split", "1")  # fmt: skip
 
-    for header in ("a,body", "only", "a,text,b", "title,comment", "x,content", "title,x"):
-        good(*table(header, "one,one,one"[: 2 * len(header)]))
+    for header in ("a,body", "only", "a,text,b", "title,comment", "x,content", "title,body,text"):
+        columns = header.split(",")
+        right = next(name for name in (*BODIES, "only") if name in columns)
+        good(*table(header, ",".join("yes" if name == right else "no" for name in columns)))
+        assert vocabulary(tmp_path / "d.npz").tokens[3:] == ("yes",)
     words = table("author,score,reply", "me,3,hello there")
     line = refused(*words)
     assert "author, score, reply" in line
@@ -53,10 +58,6 @@ def test_the_column_of_the_text_is_found_or_asked_for(tmp_path):
     assert 'no column "body" (found: author, score, reply)' in line
 
 
-def test_body_comes_before_title(files):
-    assert "sees" in vocabulary(files / "d.npz").tokens
-
-
 def test_words_seen_once_teach_the_model_unk_unless_told_otherwise(tmp_path):
     (tmp_path / "t.txt").write_text("a b c\na b d\na e b\n")
     words = ("tokenize", tmp_path / "t.txt", "-o", tmp_path / "d.npz", "--split", "1")
@@ -66,9 +67,9 @@ def test_words_seen_once_teach_the_model_unk_unless_told_otherwise(tmp_path):
     assert "--min-count 1" in done.err
     for more in (
         ("--min-count", 1),  # as asked for
-        ("--vocab-size", 8),  # just enough room would be room for all: see below
+        ("--vocab-size", 8),  # room for all of them
         ("--level", "char"),
-        ("--vocab-size", 0),  # all
+        ("--vocab-size", 0),  # all of them
     ):
         done = good(*words, *more)
         kept = set(vocabulary(tmp_path / "d.npz").tokens[3:])
@@ -261,6 +262,10 @@ def test_a_split_that_is_not_there_is_refused(files, tmp_path):
     assert 'no split "test" (it has train)' in line
 
 
-def test_no_text_has_no_score(files):
+def test_no_text_has_no_score(files, tmp_path):
+    (tmp_path / "one.txt").write_text("the cat\n")
+    good("tokenize", tmp_path / "one.txt", "-o", tmp_path / "d.npz", "--vocab", files / "m.npz")
+    line = refused("eval", files / "m.npz", tmp_path / "d.npz")
+    assert "nothing to predict in its split test" in line
     assert "no text to score" in refused("eval", files / "m.npz", "--text", "-", text="\n\n")
     assert run("eval", files / "m.npz", "--text", "-", text="").code == 1

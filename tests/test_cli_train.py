@@ -241,6 +241,31 @@ def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path):
     assert (tmp_path / "log").read_bytes() == (tmp_path / "whole.log").read_bytes()
 
 
+def test_what_was_logged_after_the_last_save_is_not_logged_twice(data, tmp_path, monkeypatch):
+    whole, log = tmp_path / "whole.log", tmp_path / "log"
+    words = ("train", data, *TINY, "--max-steps", 8, "--valid-every", 2, "--metrics")
+    good(*words, whole, "-o", tmp_path / "whole.npz")
+    lines = whole.read_text().splitlines(keepends=True)
+    steps = iter(range(9))
+    with monkeypatch.context() as patch:  # stop between a step and its validation
+        step = training._step
+        patch.setattr(training, "_step", lambda *given: _interrupt(next(steps) == 3, step(*given)))
+        patch.setattr(os, "kill", lambda pid, number: signal.raise_signal(number))
+        patch.setattr(signal, "signal", _kept(signal.signal))
+        with pytest.raises(Stopped):
+            run(*words, log, "-o", tmp_path / "m.npz")
+    assert log.read_text() == lines[0]  # the validation of step 4 is owed
+    log.write_text("".join(lines[:3]))  # as if a crash had come after those of steps 4 and 6
+    good(*words, log, "-o", tmp_path / "m.npz", "--resume")
+    assert log.read_text() == whole.read_text()
+
+
+def _interrupt(now, report):
+    if now:
+        signal.raise_signal(signal.SIGTERM)
+    return report
+
+
 def _default_signals():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

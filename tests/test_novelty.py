@@ -52,6 +52,7 @@ def test_a_whole_training_unit_is_found_with_its_row() -> None:
     training = Training(ids, np.array([0, 5, 11]), np.array([40, 41]))
     assert training.longest([9, 8, 7, 6, 2]) == (5, 0, 6, 41)
     assert training.longest([5, 7, 8]) == (2, 1, 1, 40)
+    assert training.longest([1, 9, 8]) == (3, 0, 5, 41)
     assert training.longest([5]).length == 0
 
 

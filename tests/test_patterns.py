@@ -102,3 +102,11 @@ def test_begins_and_matches_tell_a_part_from_the_whole() -> None:
     ]  # fmt: skip
     assert [pattern.matches(t) for t in ("123-", "123-4")] == [False, True]
     assert [pattern.find(t) for t in ("x", "tel 123-4567", "")] == [None, 4, None]
+    assert [Pattern("x*").find(t) for t in ("", "abc", "abxxc")] == [None, None, 2]
+
+
+def test_every_kind_of_search_has_its_limit() -> None:
+    pattern = Pattern(r"(a|aa)+$b", limit=0.05)
+    for search in (pattern.begins, pattern.matches, pattern.find):
+        with pytest.raises(ConfigError, match="backtracks less"):
+            search("a" * 60 + "!")

@@ -148,12 +148,11 @@ def test_one_step_of_every_recipe_moves_every_parameter(name):
     rng = np.random.default_rng(0)
     starts = np.cumsum([0, *rng.integers(4, 12, 200)])
     ids = rng.integers(20, size=starts[-1])
-    model = Model.initial(config, 0)
-    before = model.params.like(model.params.flat.copy())
-    run = TrainRun.start(model, replace(recipe, max_steps=1))
+    before = Model.initial(config, 0).params
+    run = TrainRun.start(Model.initial(config, 0), replace(recipe, max_steps=1))
     reports = list(train(run, make_plan(run.recipe, ids, starts)))
     assert reports[0].kind == "step"
     assert 0 < reports[0].nats < 2 * np.log(20)
-    for key, values in model.params.items():
+    for key, values in run.model.params.items():
         assert np.isfinite(values).all(), key
         assert not np.array_equal(values, before[key]), key

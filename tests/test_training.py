@@ -3,6 +3,8 @@
 import copy
 import itertools
 import math
+import os
+import signal
 from dataclasses import fields, replace
 
 import numpy as np
@@ -10,11 +12,12 @@ import pytest
 
 from rnncli.batches import Consecutive, Work
 from rnncli.config import Config, Recipe
-from rnncli.errors import DivergenceError
+from rnncli.errors import DivergenceError, RnncliError
 from rnncli.nn import Model, Params, Steps, shapes
 from rnncli.nn.optim import schedule
-from rnncli.parallel import Crew, share
-from rnncli.training import TrainRun, batch_gradient, make_plan, total_steps, train
+from rnncli.parallel import Crew, share, shared
+from rnncli.stepper import Stepper
+from rnncli.training import TrainRun, make_plan, total_steps, train
 
 CELLS = ["lstm", "gru", "gru-before", "rnn"]
 TEXT = np.frombuffer(b"to be or not to be, that is the question. " * 6, np.uint8) % 31
@@ -159,22 +162,28 @@ def test_the_gradient_of_shards_is_that_of_the_whole_batch(cell, starts):
     for work in itertools.islice(plan.batches(0), 4):
         found = []
         for shards in (1, 2, 3, 8):
-            grads = [model.params.like() for _ in range(shards)]
+            stepper = Stepper(model, Recipe(batch=8, shards=shards), {})
             carried = states.get(shards)
-            nats, states[shards] = batch_gradient(
-                model, work, carried, grads, 1 / len(work.y), crew=Crew(2)
-            )
-            state = states[shards]
-            found.append([grads[0].flat, state.h, state.c if state.c is not None else 0, nats])
+            nats, state = stepper.gradient(work, carried, 1 / len(work.y))
+            norm, states[shards] = stepper.gather(), state
+            flat, c = stepper.grads[0].flat, state.c if state.c is not None else 0
+            assert norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
+            found.append([flat, state.h, c, nats])
         for other in found[1:]:
             for a, b in zip(found[0], other, strict=True):
                 assert np.max(np.abs(np.asarray(a) - b)) < 1e-12 * max(1, np.max(np.abs(a)))
 
 
-def test_the_number_of_threads_does_not_change_a_bit():
-    def trained(threads):
-        run, plan = begin(Recipe(batch=5, bptt=7, shards=3, max_steps=12), dropout=0.2, layers=2)
-        list(train(run, plan, held_out, threads=threads))
+@pytest.mark.parametrize("clip_by", ["norm", "element"])
+def test_the_number_of_processes_does_not_change_a_bit(clip_by, monkeypatch):
+    monkeypatch.setattr("rnncli.stepper.WORTH", 1)  # updates in parts, small as they are
+    monkeypatch.setattr("rnncli.nn.optim.PIECE", 64)
+    monkeypatch.setattr("rnncli.stepper.PIECE", 64)
+
+    def trained(processes):
+        recipe = Recipe(batch=5, bptt=7, shards=3, max_steps=12, clip=0.1, clip_by=clip_by)
+        run, plan = begin(recipe, dropout=0.2, layers=2)
+        list(train(run, plan, held_out, processes=processes))
         return facts(run)
 
     assert trained(1) == trained(2) == trained(4)
@@ -201,15 +210,59 @@ def test_share_worked_by_hand():
     assert share(work, 0, 1) is work
 
 
-def test_a_crew_passes_on_what_a_thread_raises():
+@pytest.fixture
+def crew():
+    crews = []
+
+    def make(task, size):
+        crews.append(Crew(task, size))
+        return crews[-1]
+
+    yield make
+    for one in crews:
+        one.close()
+
+
+def test_a_crew_does_any_number_of_jobs_in_order(crew):
+    for size in (1, 2, 3):
+        assert crew(str, size).map(range(7)) == list("0123456")
+        assert crew(str, size).map([]) == []
+
+
+def test_a_crew_passes_on_what_a_worker_raises_and_works_on(crew):
     def work(k):
         if k == 2:
             raise DivergenceError("third")
         return k
 
+    three = crew(work, 3)
     with pytest.raises(DivergenceError, match="third"):
-        Crew(3).map(work, 3)
-    assert Crew(3).map(str, 3) == Crew(1).map(str, 3) == ["0", "1", "2"]
+        three.map(range(3))
+    assert three.map([3, 4, 5]) == [3, 4, 5]
+
+
+def test_a_crew_says_so_when_a_worker_was_killed(crew):
+    here = os.getpid()
+
+    def work(k):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return k
+
+    with pytest.raises(RnncliError, match="worker process was killed"):
+        crew(work, 2).map([1, 2])
+
+
+def test_a_crew_changes_shared_memory_only(crew):
+    seen, unseen = shared(np.zeros(3)), np.zeros(3)
+
+    def work(k):
+        seen[k] += 1
+        unseen[k] += 1
+
+    crew(work, 3).map(range(3))
+    assert seen.tolist() == [1, 1, 1]
+    assert unseen.tolist() == [1, 0, 0]
 
 
 # --- what the settings say ---
@@ -398,10 +451,10 @@ def test_the_loss_setting_scales_the_gradient(loss, scale):
     run, plan = begin(recipe, dtype=np.float64)
     work = next(plan.batches(0))
     assert len(work.y) == 12
-    grads = [run.model.params.like()]
-    batch_gradient(run.model, work, None, grads, 1.0, crew=Crew(1))
+    stepper = Stepper(run.model, recipe, {})
+    stepper.gradient(work, None, 1.0)
     report = next(train(run, plan))
-    assert report.norm == pytest.approx(scale * np.linalg.norm(grads[0].flat), rel=1e-10)
+    assert report.norm == pytest.approx(scale * stepper.gather(), rel=1e-10)
 
 
 def test_reset_begins_some_carried_states_anew():

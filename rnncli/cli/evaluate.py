@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from rnncli.cli.common import FILE, json_option, quiet_option, threads_option
+from rnncli.errors import DataError
 
 
 @click.command("eval")
@@ -52,6 +53,8 @@ def evaluate(
         score = api.evaluate(language, _texts(text, encoding, whole))
     else:
         score = api.evaluate(language, str(data), split)
+        if not score.tokens:
+            raise DataError(f"{data}: there is nothing to predict in its split {split}.")
     line = signature(language.tokenizer)
     if as_json:
         click.echo(json.dumps({**score.to_json(), "signature": line}))

@@ -151,16 +151,18 @@ def _report(s: Summary, output: str, chosen: bool) -> str:
 
     rows = [
         f"{output}: {s.signature}, vocabulary {s.vocabulary:,}",
-        f"  {s.documents:,} documents, {s.units:,} {s.unit}s, {s.tokens:,} tokens, "
-        f"{s.distinct:,} distinct in training",
+        f"  {_count(s.documents, 'document')}, "
+        + (f"{_count(s.units, 'sentence')}, " if s.unit == "sentence" else "")
+        + f"{_count(s.tokens, 'token')}, {s.distinct:,} distinct",
         f"  kept {s.kept:,}: {s.coverage:.2%} of all tokens; {s.unknown_rate:.2%} are <unk>",
-        f'  rarest kept: "{shown(s.rarest[0])}", {s.rarest[1]:,} times in training',
+        f'  rarest kept: "{shown(s.rarest[0])}", {_count(s.rarest[1], "time")} in training',
     ]
     if chosen:
         rows.append("  words seen once are <unk>, so that a model learns it (not: --min-count 1)")
     for name, part in s.splits.items():
         rows.append(
-            f"  {name:<6}{part.units:>11,} units {part.tokens:>13,} tokens {part.rate:8.2%} <unk>"
+            f"  {name:<6}{_count(part.units, s.unit):>18}{part.tokens:>14,} tokens "
+            f"{part.rate:8.2%} <unk>"
         )
     if s.table:
         rows.append("  vocabulary    <unk> in training    held out")
@@ -170,3 +172,7 @@ def _report(s: Summary, output: str, chosen: bool) -> str:
     for reason, (count, first) in s.skipped.items():
         rows.append(f"  left out: {count:,} x {reason} (first: {first})")
     return "\n".join(rows)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"

@@ -259,22 +259,24 @@ def _loop(
         for report in reports:
             if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
                 log(json.dumps(_row(report)))
+            late = time.monotonic() - saved > SAVE_EVERY
+            if report.kind == "end" or (report.kind == "valid" and report.better) or late:
+                session.save(output)
+                saved, kept = time.monotonic(), True
             if report.kind == "step":
                 speed.count(report)
                 if live.due():
                     live.show(speed.line(report))
                 if writer.due(report.step):
+                    live.keep(f"step {report.step:,} writes:")
                     for text in writer.texts(session):
                         live.keep(text)
             elif report.kind in ("valid", "epoch"):
                 live.keep(_event(report))
             else:
+                best = "the best model" if session.validate else "the model"
                 live.keep(f"done: {report.reason}, {speed.tokens:,} tokens, "
-                          f"{clock(speed.elapsed())}")  # fmt: skip
-            late = time.monotonic() - saved > SAVE_EVERY
-            if report.kind == "end" or (report.kind == "valid" and report.better) or late:
-                session.save(output)
-                saved, kept = time.monotonic(), True
+                          f"{clock(speed.elapsed())}; {best} is in {output}")  # fmt: skip
             if caught:
                 live.clear()
                 session.save(output)
@@ -304,11 +306,10 @@ class _Speed:
 
     def line(self, report: Report) -> str:
         elapsed, done = self.elapsed(), report.progress - self.first
-        left = f"{clock(elapsed * (1 - report.progress) / done)} left" if done > 0 else ""
-        return (
-            f"{report.progress:4.0%}  epoch {report.epoch + 1}  step {report.step:,}  "
-            f"loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
-            f"{self.tokens / elapsed:,.0f} tokens/s  {left}"
+        left = f"{clock(elapsed * (1 - report.progress) / done)} left  " if done > 0 else ""
+        return (  # what matters first: a narrow window shows no more
+            f"{report.progress:4.0%}  {left}loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
+            f"{self.tokens / elapsed:,.0f} tokens/s  epoch {report.epoch + 1}  step {report.step:,}"
         )
 
 

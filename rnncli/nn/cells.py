@@ -227,7 +227,8 @@ def gru_forward(
 
     (r z) = sigmoid(a + Wh h_prev),  h = (1 - z) n + z h_prev (Cho et al. 2014, version 1; the form
     of the common frameworks). With gains `gh` in `w`, Wh_rz h_prev and Wh_n h_prev are each
-    layer-normalised; the stack normalises Wx x whole. a (3H, N), h_0 (H, B) -> y (H, N), (h_n,), cache.
+    layer-normalised; the stack normalises Wx x whole.
+    a (3H, N), h_0 (H, B) -> y (H, N), (h_n,), cache.
     """
     Wh, bn, gain = w["Wh"], w["bn"][:, None], w.get("gh")
     H = len(a) // 3

@@ -122,7 +122,7 @@ def stack_forward(
 def stack_backward(
     dy: Array, dstate: State, config: Config, caches: Any, grads: Params
 ) -> tuple[Array | None, State]:
-    """The gradients of `Source.x` (None for ids) and of the first state, from that of the top output.
+    """The gradients of `Source.x` (None for ids) and of the first state.
 
     Parameter gradients are added into `grads`.
     """
