@@ -194,6 +194,52 @@ def test_length_counts_tokens_after_the_prefix(files):
     assert len(good(*words).out) == len("the ") + 11 + 1
 
 
+def test_what_narrows_the_choice_is_an_option(files):
+    def texts(*words):
+        return good("sample", files / "m.npz", "-n", 20, "--length", 12, *words).out.splitlines()
+
+    plain = texts()
+    assert texts("--top-k", 1) == texts("--temperature", 0) == texts("--min-p", 1)
+    for words in (("--top-p", 0.3), ("--min-p", 0.3), ("--typical", 0.3), ("--repetition", 3)):
+        assert texts(*words) != plain
+    for text in texts("--no-repeat", 1, "--temperature", 2):
+        written = text.split()
+        assert len(set(written)) == len(written)
+    assert all(len(text.split()) >= 5 for text in texts("--min-length", 6))
+
+
+def test_a_text_stops_where_it_is_told_to_and_matches_what_it_must(files):
+    word = vocabulary(files / "d.npz").tokens[4]
+    rows = [json.loads(line) for line in good(
+        "sample", files / "m.npz", "-n", 30, "--stop", word, "--json").out.splitlines()]  # fmt: skip
+    assert all(word not in row["text"] for row in rows)
+    assert any(row["stopped"] == "stop" for row in rows)
+    lines = good("sample", files / "m.npz", "-n", 10, "--match", "[a-m].*").out.splitlines()
+    assert len(lines) == 10
+    assert all("a" <= line[0] <= "m" for line in lines)
+    line = refused("sample", files / "m.npz", "--match", "[0-9]{9}")
+    assert "no token goes on" in line
+
+
+def test_a_beam_shows_the_most_probable_texts_and_leaves_nothing_to_chance(files):
+    words = ("sample", files / "m.npz", "--beam", 8, "-n", 3, "--length", 9)
+    rows = [json.loads(line) for line in good(*words, "--json").out.splitlines()]
+    assert len(rows) == 3
+    assert good(*words).out.splitlines() == [row["text"] for row in rows]
+    greedy = json.loads(
+        good("sample", files / "m.npz", "--temperature", 0, "--length", 9, "--json").out
+    )
+
+    def merit(row):
+        return row["logprob"] / row["tokens"] ** 0.7
+
+    assert merit(rows[0]) >= merit(greedy) - 1e-9
+    assert sorted(rows, key=merit, reverse=True) == rows
+    ended = run(*words, "--temperature", 0.5)
+    assert ended.code == 2
+    assert "--beam does not go with --temperature" in ended.err
+
+
 def test_unknown_words_of_a_prefix_are_named(files):
     done = good("sample", files / "m.npz", "--prefix", "the zebra")
     assert done.err == "not in the vocabulary, read as <unk>: zebra\n"
