@@ -24,7 +24,7 @@ from pcfg import Grammar, Scorer, read_rules
 
 HERE = Path(__file__).parent
 SEED = 20261
-COMMENTS = 21_600
+COMMENTS = 20_000
 COLUMNS = ("id", "created", "author", "score", "body")
 
 
@@ -95,7 +95,7 @@ def print_entropy(data: str) -> None:
         nats, lengths = zip(*scored, strict=True)
         mean, error = figures(nats, lengths)
         print(line(name, len(nats), sum(lengths), *rounded(mean, error)))
-    total, length = scorer.expected((scorer.grammar.start,))
+    total, length = scorer.expected(scorer.grammar.start)
     mean = total / (length + 1)  # one more token: the end
     print(line("expected", "-", f"{length + 1:.2f}", *rounded(mean, 0.0)))
 

@@ -117,6 +117,7 @@ class Grammar:
 
 
 END = "</s>"
+Drawn = tuple[tuple[str, float], ...]  # the values that a variable may have, and how likely
 
 # A derivation in progress: what is left of an alternative, its variables, and what it stands in.
 Frame = tuple[Body, Env, "Frame | None"]
@@ -237,35 +238,38 @@ class Scorer:
             if heads is None or token in heads:
                 yield from self._step(p * q, (body, inner, (left, env, parent)), token)
 
-    def _expected(self, key: Key, bound: bool = False) -> tuple[float, float]:
+    def _expected(
+        self, name: str, args: tuple[Drawn, ...] = (), bound: bool = False
+    ) -> tuple[float, float]:
         """(nats, tokens) that a table or rule adds to a text on average, by adding up the grammar.
 
-        This looks at no text, so it checks `score`: they agree when every text has one derivation.
+        An argument is a distribution: variables are drawn independently, so that only a table
+        need look at their values. This looks at no text, so it checks `score`: they agree when
+        every text has one derivation.
         """
-        if key in self.grammar.tables:
-            found = [pair for pairs in self.words(key, bound).values() for pair in pairs]
-            return (
-                sum(-p * math.log(p) for p, _, _ in found),
-                sum(p * (1 + len(further)) for p, _, further in found),
-            )
-        rule = self.grammar.rules[key[0]]
         nats = length = 0.0
-        for p, body in self._bodies[key[0]]:
+        if name not in self.grammar.rules:
+            for values in product(*args):
+                q = math.prod(weight for _, weight in values)
+                words = self.words((name, *(value for value, _ in values)), bound)
+                for p, _, further in (word for found in words.values() for word in found):
+                    nats -= q * p * math.log(p)
+                    length += q * p * (1 + len(further))
+            return nats, length
+        for p, body in self._bodies[name]:
             nats -= p * math.log(p)
-            env = dict(zip(rule.params, key[1:], strict=True))
-            drawn: dict[str, list[tuple[str, float]]] = {}  # variables bound in this body
+            env = dict(zip(self.grammar.rules[name].params, args, strict=True))
             for part in body:
                 if isinstance(part, str):
                     length += p
                     continue
-                free = [arg for arg in dict.fromkeys(part.args) if arg in drawn]
-                for values in product(*(drawn[arg] for arg in free)):
-                    q = p * math.prod(weight for _, weight in values)
-                    here = env | {arg: value for arg, (value, _) in zip(free, values, strict=True)}
-                    more = self.expected(part.key(here), bool(part.bind))
-                    nats += q * more[0]
-                    length += q * more[1]
+                given = tuple(env.get(arg, ((arg, 1.0),)) for arg in part.args)
+                more = self.expected(part.name, given, bool(part.bind))
+                nats += p * more[0]
+                length += p * more[1]
                 if part.bind:
-                    pairs = self.words(part.key(env), True).values()
-                    drawn[part.bind] = [(word, w) for pair in pairs for w, word, _ in pair]
+                    words = self.words(part.key({}), True)
+                    env[part.bind] = tuple(
+                        (word, q) for found in words.values() for q, word, _ in found
+                    )
         return nats, length

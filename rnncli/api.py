@@ -62,7 +62,8 @@ def settings_for(
     default = "words" if tokenizer.rule.level == "word" else "characters"
     values = {**presets.load(preset or default).settings, **(given or {})}
     if values.get("tied") and "embed" not in values:  # tied: as wide as the output it shares
-        values["embed"] = values.get("proj") or values.get("hidden", Config(1).hidden)
+        widths = (values.get("proj"), values.get("top"), values.get("hidden"), Config(1).hidden)
+        values["embed"] = next(filter(None, widths))
     for key in values:
         if key not in presets.NETWORK | presets.TRAINING:
             raise ConfigError(f'there is no setting "{key}".')

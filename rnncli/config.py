@@ -1,4 +1,5 @@
-"""What a network is (`Config`) and how it is trained (`Recipe`): every setting, in one place.
+"""What a network is (`Config`), how it is trained (`Recipe`) and what it writes meanwhile
+(`Samples`): every setting, in one place.
 
 The fields are the keys of presets and YAML files, the options of `rnncli train`, and the JSON in
 every model file. Plain data: no numpy, so that `--help` is quick.
@@ -7,9 +8,10 @@ every model file. Plain data: no numpy, so that `--help` is quick.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from rnncli.errors import ConfigError, shown
 
@@ -73,6 +75,11 @@ class Settings:
             if key not in hints:
                 raise ConfigError(f'there is no setting "{shown(key)}".')
             kinds = get_args(hints[key]) or (hints[key],)
+            if get_origin(hints[key]) is tuple:  # JSON and YAML have lists
+                if not isinstance(value, list | tuple) or {type(v) for v in value} - {kinds[0]}:
+                    raise ConfigError(f"{key} takes a list of texts, not {shown(repr(value))}.")
+                out[key] = tuple(value)
+                continue
             if float in kinds and type(value) is int:
                 value = float(value)
             if type(value) not in kinds:
@@ -100,6 +107,9 @@ class Config(Settings):
     )  # fmt: skip
     hidden: int = setting(256, "Units of each layer.", least=1, below=1 << 24)
     layers: int = setting(1, "Recurrent layers above one another.", least=1, below=101)
+    top: int = setting(
+        0, "Units of the top layer, where they differ; 0: they do not.", least=0, below=1 << 24
+    )
     embed: int = setting(
         0, "Width of the token embedding; 0 for a one-hot input.", least=0, below=1 << 24
     )
@@ -143,6 +153,8 @@ class Config(Settings):
         super().__post_init__()
         faults = {
             "inputs must be 1 or more.": self.inputs < 1,
+            "top needs two layers or more, no proj and no residual.": bool(self.top)
+            and (self.layers == 1 or self.proj > 0 or self.residual),
             "proj is for the lstm, and must be below hidden.": bool(self.proj)
             and (self.cell != "lstm" or self.proj >= self.hidden),
             "a language model cannot read backwards: the backward direction sees the token that "
@@ -167,10 +179,14 @@ class Config(Settings):
         """G: rows of a cell's weights in units of `hidden`."""
         return GATES[self.cell]
 
+    def units(self, layer: int) -> int:
+        """H of a layer, from 0."""
+        return self.top if self.top and layer == self.layers - 1 else self.hidden
+
     @property
     def states(self) -> int:
-        """P: the width of one direction's hidden state."""
-        return self.proj or self.hidden
+        """P: the width of one direction's hidden state in the widest layer."""
+        return self.proj or max(self.hidden, self.top)
 
     @property
     def directions(self) -> int:
@@ -180,7 +196,7 @@ class Config(Settings):
     @property
     def width(self) -> int:
         """S*P: the width of the top output."""
-        return self.directions * self.states
+        return self.directions * (self.proj or self.units(self.layers - 1))
 
     @property
     def classes(self) -> int:
@@ -228,7 +244,13 @@ class Recipe(Settings):
     warmup: float = setting(0.0, "Share of the run in which the rate rises.", least=0, below=1)
     factor: float = setting(0.5, "What the schedule multiplies the rate by.", above=0)
     every: int = setting(1, "step: epochs between factors.", least=1)
-    after: int = setting(0, "step, exponential: epochs before the first factor.", least=0)
+    after: int = setting(
+        0, "step, exponential: epochs that are not counted; the first factor comes at the end of "
+        "the next (step: of the next `every`).", least=0,
+    )  # fmt: skip
+    wait: int = setting(
+        0, "divide-on-plateau: validations without gain that pass before each factor.", least=0
+    )
     floor: float = setting(0.0, "linear, cosine: share of the rate left at the end.", least=0)
     clip: float = setting(1.0, "Largest norm of the gradient; 0 for no limit.", least=0)
     clip_by: str = setting(
@@ -245,14 +267,17 @@ class Recipe(Settings):
     max_steps: int | None = setting(None, "Updates at most.", least=1)
     max_time: float | None = setting(None, "Time at most; the schedule is fitted to it.", above=0)
     valid_every: int | None = setting(
-        None, "Steps between validations (default: once an epoch, 1000 at most).", least=1
+        None,
+        "Steps between validations; 0: the end of each epoch (default: the first epoch's steps, "
+        "1000 at most).",
+        least=0,
     )
     patience: int = setting(0, "Validations without gain that end the run; 0: never.", least=0)
     seed: int = setting(0, "Seed of everything that is random.", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.random_bptt and self.batching in ("random", "sentences"):
+        if self.random_bptt and self.batching != "consecutive":
             raise ConfigError("random_bptt needs consecutive batching.")
 
     @property
@@ -264,3 +289,31 @@ class Recipe(Settings):
     def rate(self) -> float:
         """The learning rate before the schedule."""
         return RATES[self.optimizer] if self.lr is None else self.lr
+
+
+@dataclass(frozen=True)
+class Samples(Settings):
+    """What a network writes while it is trained: shown, and of no effect on the training."""
+
+    sample_every: str | int | None = setting(
+        None, "Write text as it learns: every N steps, or every N epochs (40e)."
+    )
+    sample_prefix: tuple[str, ...] = setting((), "What those texts begin with; may be repeated.")
+    sample_length: int = setting(50, "Tokens of those texts.", least=1)
+    sample_temperature: float = setting(
+        0.8, "Temperature of those texts; 0 for the likeliest token.", least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        every = self.sample_every
+        if every is not None and not re.fullmatch(r"[1-9][0-9]*e?", str(every)):
+            raise ConfigError(
+                f"sample_every takes steps (500) or epochs (40e), not {shown(str(every))}."
+            )
+
+    def due(self, *, step: int = 0, epoch: int = 0) -> bool:
+        """Whether texts are due after this step, or at the end of this epoch (both from 1)."""
+        every = str(self.sample_every or "")
+        count = epoch if every.endswith("e") else step
+        return bool(every) and count > 0 and count % int(every.rstrip("e")) == 0

@@ -126,7 +126,9 @@ def train(
     rule_slots = {name: run.slots[name] for name in RULES[recipe.rule].slots}
     stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
     run.model, run.slots = stepper.model, {**run.slots, **stepper.slots}
-    every = recipe.valid_every or min(plan.length(0), VALID_EVERY)
+    every = recipe.valid_every
+    if every is None:
+        every = min(plan.length(0), VALID_EVERY)
     run.finished = ""
 
     def advance() -> float:
@@ -140,12 +142,15 @@ def train(
         nats = _validate(run, validate)
         return Report("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
 
+    def due() -> bool:
+        return run.step % every == 0 if every else run.batch == 0
+
     def judged() -> bool:
         return bool(run.history) and run.history[-1]["step"] == run.step
 
     def owed() -> Iterator[Report]:
         """What follows the last step and was not done yet: a run may be saved at any yield."""
-        if validate and run.step and run.step % every == 0 and not judged():
+        if validate and run.step and due() and not judged():
             yield judge()
         if run.batch == 0 and run.epoch_tokens:
             yield _end_epoch(run)
@@ -257,7 +262,7 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
         run.best, run.best_nats, run.stale = flat.copy(), nats, 0
     else:
         run.stale += 1
-        if recipe.schedule == "divide-on-plateau":
+        if recipe.schedule == "divide-on-plateau" and run.stale % (recipe.wait + 1) == 0:
             run.rate_factor *= recipe.factor
     past = earlier[: max(0, len(earlier) - recipe.trigger)]
     if recipe.optimizer == "asgd" and not run.averaged and past and nats > min(past):

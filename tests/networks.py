@@ -3,6 +3,8 @@
 Weights are lively, states and batches random; all from a generator or a seed that is given.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,8 @@ def random_params(config, rng):
 
 def random_state(config, count, rng):
     k = config.layers * config.directions
-    c = rng.standard_normal((k, config.hidden, count)) if config.cell == "lstm" else None
+    rows = max(config.hidden, config.top)
+    c = rng.standard_normal((k, rows, count)) if config.cell == "lstm" else None
     return State(rng.standard_normal((k, config.states, count)), c)
 
 
@@ -107,6 +110,9 @@ def random_configuration(seed, head=None):
         activation_reg=sometimes(0.7, 0.0),
         temporal_reg=sometimes(0.9, 0.0),
     )
+    if config.layers > 1 and not config.proj and not config.residual:
+        top = sometimes(int(rng.integers(2, 10)), 0)
+        config = replace(config, top=top, embed=top if tied and top else config.embed)
     steps = Steps.of_lengths(rng.integers(1, 6, rng.integers(1, 5)).tolist())
     scale = sometimes(float(rng.uniform(0.01, 0.5)), None)
     return config, steps, {"scale": scale, "block": sometimes(int(rng.integers(1, 10)), None)}

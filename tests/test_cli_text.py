@@ -210,8 +210,8 @@ def test_what_narrows_the_choice_is_an_option(files):
 
 def test_a_text_stops_where_it_is_told_to_and_matches_what_it_must(files):
     word = vocabulary(files / "d.npz").tokens[4]
-    rows = [json.loads(line) for line in good(
-        "sample", files / "m.npz", "-n", 30, "--stop", word, "--json").out.splitlines()]  # fmt: skip
+    printed = good("sample", files / "m.npz", "-n", 30, "--stop", word, "--json").out
+    rows = [json.loads(line) for line in printed.splitlines()]
     assert all(word not in row["text"] for row in rows)
     assert any(row["stopped"] == "stop" for row in rows)
     lines = good("sample", files / "m.npz", "-n", 10, "--match", "[a-m].*").out.splitlines()

@@ -11,7 +11,7 @@ import time
 import pytest
 from commands import TINY, ended, good, process, refused, run, sentences
 
-from rnncli import api, checkpoint, training
+from rnncli import api, checkpoint, presets, training
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_one_file_and_no_option_give_a_model(data, tmp_path):
     done = good("train", data, "-o", tmp_path / "m.npz", "--max-steps", 3)
     assert done.out == ""
     assert "3 steps" in done.err
-    assert settings(tmp_path / "m.npz")["tied"] is True  # what the preset for words has
+    assert settings(tmp_path / "m.npz")["embed"] == presets.load("words").settings["embed"]
 
 
 def test_settings_come_from_flags_then_environment_then_config_then_preset_then_defaults(
@@ -59,7 +59,11 @@ def test_settings_come_from_flags_then_environment_then_config_then_preset_then_
         good(*words, *more)
         return [settings(model)[name] for name in names]
 
-    assert found("--hidden", 8) == [8, 32, 64, 0.003, 1.0]  # the preset for words
+    words_have, characters_have = (
+        [presets.load(kind).settings[name] for name in names] for kind in ("words", "characters")
+    )
+    assert words_have[2:4] != characters_have[2:4]
+    assert found("--hidden", 8) == [8, *words_have[1:]]
     config.write_text("hidden: 9\nbatch: 5\nbptt: 6\nlr: 1e-2\npreset: characters\n")
     assert found("--config", config) == [9, 5, 6, 0.01, 1.0]
     monkeypatch.setenv("RNNCLI_TRAIN_HIDDEN", "10")
@@ -67,8 +71,8 @@ def test_settings_come_from_flags_then_environment_then_config_then_preset_then_
     assert found("--config", config) == [10, 4, 6, 0.01, 1.0]
     assert found("--config", config, "--hidden", 11) == [11, 4, 6, 0.01, 1.0]
     config.write_text("clip: 2\n")
-    assert found("--config", config, "--preset", "characters") == [10, 4, 64, 0.004, 2.0]
-    assert settings(model)["tied"] is False
+    expected = [10, 4, *characters_have[2:4], 2.0]
+    assert found("--config", config, "--preset", "characters") == expected
 
 
 def test_a_config_file_may_hold_every_kind_of_option(data, tmp_path):
@@ -109,7 +113,7 @@ def test_a_config_file_may_hold_every_kind_of_option(data, tmp_path):
         ("tied: 1", "tied takes true or false, not 1"),
         ("tied: 'yes'", "tied takes true or false, not 'yes'"),
         ("max_time: soon", "max_time: 'soon' is not a time"),
-        ("sample_every: 0", "sample_every: 0 is not in the range"),
+        ("sample_every: 0", "sample_every: 0 is neither steps"),
         ("sample_prefix: [a, 3]", "sample_prefix takes text in quotes, not 3"),
         ("- hidden", "expected lines of the form"),
         ("just words", "expected lines of the form"),
@@ -388,7 +392,8 @@ def test_a_prefix_that_cannot_be_read_is_known_before_the_work(data, tmp_path):
     words = ("train", data, "-o", tmp_path / "m.npz", *TINY, "--sample-every", 3)
     done = run(*words, "--sample-prefix", "fine", "--sample-prefix", "<s>")
     assert done.code == 1
-    assert done.err.startswith("rnncli: --sample-prefix: special token")
+    assert done.err.splitlines()[-1].startswith("rnncli: --sample-prefix: special token")
+    assert "parameters" not in done.err  # nor has a run been described
     assert list(tmp_path.iterdir()) == []
 
 

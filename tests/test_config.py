@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from rnncli.config import GATES, RATES, Config, Recipe
+from rnncli.config import GATES, RATES, Config, Recipe, Samples
 from rnncli.errors import ConfigError
 
 
@@ -15,6 +15,8 @@ from rnncli.errors import ConfigError
         Config(50),
         Config(50, cell="gru", hidden=7, layers=3, embed=7, tied=True, dropout=0.5, dropout_in=0.1),
         Config(4, head="tags", outputs=3, bidirectional=True, last_only=True),
+        Samples(),
+        Samples("40e", ("a", ""), 3, 0.0),
         Recipe(),
         Recipe(lr=0.1, epochs=3, max_time=1.5, patience=2, schedule="cosine", batching="random"),
     ],
@@ -37,6 +39,12 @@ def test_json_gives_the_settings_back(settings):
         (Config, {"inputs": 5, "cell": ["lstm"]}, "cell takes str"),
         (Recipe, {"lr": "0.1"}, "lr takes float or null"),
         (Recipe, {"epochs": 1.5}, "epochs takes int or null"),
+        (Samples, {"sample_prefix": "ab"}, "sample_prefix takes a list of texts, not 'ab'"),
+        (Samples, {"sample_prefix": ["a", 3]}, "sample_prefix takes a list of texts"),
+        (Samples, {"sample_every": 2.0}, "sample_every takes str or int or null"),
+        (Samples, {"sample_every": "e"}, r"sample_every takes steps \(500\) or epochs \(40e\)"),
+        (Samples, {"sample_every": 0}, "not 0"),
+        (Samples, {"sample_every": "\x1b"}, r"not \\x1b"),
     ],
 )
 def test_json_with_unknown_keys_or_wrong_types_is_refused(kind, values, message):
@@ -69,6 +77,10 @@ def test_a_whole_number_will_do_for_a_real_one():
         ({"dropout_embed": 0.1}, "needs an embedding"),
         ({"head": "tags"}, "head tags needs outputs"),
         ({"inputs": 0}, "inputs must be 1 or more"),
+        ({"top": 5}, "top needs two layers"),
+        ({"top": 5, "layers": 2, "residual": True}, "top needs two layers or more, no proj"),
+        ({"top": 5, "layers": 2, "proj": 4}, "top needs two layers or more, no proj"),
+        ({"top": 5, "layers": 2, "tied": True, "embed": 256}, r"as wide as the top output \(5\)"),
     ],
 )
 def test_a_network_that_makes_no_sense_is_refused(settings, message):
@@ -87,6 +99,7 @@ def test_a_network_that_makes_no_sense_is_refused(settings, message):
         ({"epochs": 0}, "epochs must be 1 or more"),
         ({"optimizer": "adan"}, 'optimizer "adan" is not one of sgd, '),
         ({"random_bptt": True, "batching": "sentences"}, "random_bptt needs consecutive"),
+        ({"random_bptt": True, "batching": "auto"}, "random_bptt needs consecutive"),
         ({"shards": 10**9}, "shards must be below"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],
@@ -97,11 +110,27 @@ def test_a_recipe_that_makes_no_sense_is_refused(settings, message):
 
 
 def test_every_setting_explains_itself():
-    for kind in (Config, Recipe):
+    for kind in (Config, Recipe, Samples):
         for entry in fields(kind):
             if entry.name != "inputs":
                 assert entry.metadata["help"].endswith((".", ")"))
     assert all(type(default) is float for default in RATES.values())
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "epochs"),
+    [
+        (None, [], []),
+        (3, [3, 6], []),
+        ("3", [3, 6], []),
+        ("2e", [], [2, 4, 6]),
+        ("1e", [], [*range(1, 7)]),
+    ],
+)
+def test_texts_are_due_every_so_many_steps_or_epochs(every, steps, epochs):
+    samples = Samples(sample_every=every)
+    assert [k for k in range(7) if samples.due(step=k)] == steps
+    assert [k for k in range(7) if samples.due(epoch=k)] == epochs
 
 
 def test_widths_follow_from_the_settings():
@@ -111,6 +140,9 @@ def test_widths_follow_from_the_settings():
         "lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1,
     }  # fmt: skip
     assert Config(9, hidden=6).width == 6
+    narrow = Config(9, hidden=6, layers=3, top=4)
+    assert [narrow.units(layer) for layer in range(3)] == [6, 6, 4]
+    assert (narrow.width, narrow.states) == (4, 6)
     assert Config(9).classes == 9
 
 

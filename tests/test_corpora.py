@@ -91,7 +91,7 @@ def test_the_vocabulary_is_large_with_a_long_tail_that_is_rarely_used(
     assert 1_000_000 <= total <= 1_200_000
     assert sum(n for _, n in counts.most_common(1000)) > 0.9 * total
     assert sum(n <= 5 for n in counts.values()) > 0.3 * len(counts)
-    assert 35 <= statistics.median(map(len, tokens)) <= 52
+    assert 45 <= statistics.median(map(len, tokens)) <= 60
 
 
 # What must be remembered
@@ -170,8 +170,8 @@ def test_verbs_agree_with_their_subject_across_the_clause_between(
             seen[many] += 1
             inside = set(between[between.index(head) + 1 : predicates[-1]])
             tempted += bool(inside & ((singular if many else plural) - {head}))
-    assert min(seen[True], seen[False]) > 2000
-    assert tempted > 500
+    assert min(seen[True], seen[False]) > 1500
+    assert tempted > 400
 
 
 # The scorer
@@ -272,7 +272,7 @@ def test_the_expected_entropy_of_an_unambiguous_grammar_is_that_of_its_texts() -
     plain = Grammar(read_rules(rules), {**TOY_TABLES, **blends})
     vocabulary = seen_by(plain) - {"soot", "mud"}
     texts = distribution(plain, vocabulary)
-    nats, length = Scorer(plain, SPLIT, vocabulary).expected(("comment",))
+    nats, length = Scorer(plain, SPLIT, vocabulary).expected("comment")
     assert nats == pytest.approx(-sum(p * math.log(p) for p in texts.values()), abs=1e-9)
     assert length == pytest.approx(sum(p * len(text) for text, p in texts.items()), abs=1e-9)
 
@@ -299,7 +299,7 @@ def test_fresh_comments_score_the_expected_entropy_within_the_standard_error(
         assert derivations == 1  # or the expectation would be too high
         nats.append(sum(scored))
         lengths.append(len(text))
-    expected, length = scorer.expected(("comment",))
+    expected, length = scorer.expected("comment")
     assert abs(statistics.mean(nats) - expected) < 4 * statistics.stdev(nats) / 1000**0.5
     assert abs(statistics.mean(lengths) - (length + 1)) < 4 * statistics.stdev(lengths) / 1000**0.5
 

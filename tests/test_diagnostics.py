@@ -1,4 +1,4 @@
-"""The diagnostics tell sound networks from unsound ones, and long memories from short ones."""
+"""The diagnostics tell sound networks from unsound ones; the gradient by lag is the numeric one."""
 
 import math
 
@@ -6,48 +6,13 @@ import numpy as np
 import pytest
 
 from rnncli import checkpoint, diagnostics
-from rnncli.config import Config, Recipe
+from rnncli.config import Config
 from rnncli.diagnostics import check, gradient_by_lag, made_up
 from rnncli.errors import ConfigError
-from rnncli.nn import Batch, Model, State, Steps
+from rnncli.nn import Model, State
 from rnncli.nn.cells import CELLS
-from rnncli.nn.optim import RULES, clip_norm, update
 
 CELL_NAMES = ("rnn", "gru", "gru-before", "lstm")
-
-
-def remembered(rng, B, lag):
-    """Columns that name a kind, go on at random for a while, and name it again: (lag + 3, B)."""
-    kind = rng.integers(1, 5, (1, B))
-    return np.concatenate([kind, rng.integers(5, 8, (lag, B)), np.zeros((1, B), int), kind])
-
-
-def trained(cell, lag, steps=300):
-    model, rng = Model.initial(Config(inputs=8, cell=cell, hidden=32), 0), np.random.default_rng(0)
-    recipe, grads = Recipe(optimizer="adam", lr=0.01), model.params.like()
-    slots = {name: np.zeros_like(grads.flat) for name in RULES["adam"].slots}
-    for step in range(1, steps + 1):
-        ids = remembered(rng, 16, lag)
-        grads.flat[:] = 0
-        work = Batch(ids[:-1].reshape(-1), ids[1:].reshape(-1), Steps.dense(len(ids) - 1, 16))
-        model.gradients(work, model.zero_state(16), grads)
-        clip_norm(grads.flat, 1.0)
-        update("adam", model.params.flat, grads.flat, slots, 0.01, step, recipe)
-    return model
-
-
-def test_the_gradient_of_an_rnn_dies_within_tens_of_steps_and_that_of_gated_cells_does_not():
-    # The same text and recipe for each. That gated cells reach over 32 steps is what lets them
-    # learn that the last token repeats the first.
-    text = remembered(np.random.default_rng(9), 16, 30)
-    left = {}
-    for cell in ("rnn", "gru", "lstm"):
-        norms = gradient_by_lag(trained(cell, 30), text)
-        assert norms.shape == (32,)
-        left[cell] = norms[-1] / norms[0]
-    assert left["rnn"] < 1e-3
-    assert left["gru"] > 0.01
-    assert left["lstm"] > 0.01
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)

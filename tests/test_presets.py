@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnncli import presets
-from rnncli.config import Config, Recipe
+from rnncli.config import Config, Recipe, Samples
 from rnncli.nn import Model, shapes
 from rnncli.nn.optim import schedule
 from rnncli.training import TrainRun, make_plan, train
@@ -25,7 +25,8 @@ def settings(name, inputs, **changes):
 
 def reduced(name, inputs):
     config, recipe = settings(name, inputs)
-    return replace(config, hidden=8, embed=min(config.embed, 8)), recipe
+    top = min(config.top, 6)
+    return replace(config, hidden=8, top=top, embed=min(config.embed, top or 8)), recipe
 
 
 def size(config):
@@ -72,8 +73,7 @@ COUNTS = {
     "zaremba-large": (10_000, 66_022_000),
     # one bias of the gates in the place of two
     "word-language-model-200": (33_278, 13_987_678 - 2 * 4 * 200),
-    # 1150 wide throughout in the place of 400 - 1150 - 1150 - 400 (24,221,600 with two biases)
-    "awd-lstm": (10_000, 10_000 * 1150 + 10_000 + 3 * 4 * 1150 * (1150 + 1150 + 1)),
+    "awd-lstm": (10_000, 24_221_600 - 2 * 4 * 1150 - 4 * 400),
 }
 
 
@@ -133,6 +133,13 @@ def test_the_rate_falls_after_as_many_epochs_as_in_the_source(name, full, then):
     _, recipe = settings(name, 50)
     assert [schedule(recipe, 0.5, epoch) for epoch in range(full)] == [1.0] * full
     assert schedule(recipe, 0.5, full) == pytest.approx(then)
+
+
+def test_the_book_s_presets_write_as_the_book_does():
+    for name in (name for name in RECIPES if name.startswith("d2l-")):
+        samples = Samples.from_json(presets.load(name).samples)
+        assert samples == Samples("40e", ("分开", "不分开"), 50, 0.0)
+        assert [epoch for epoch in range(161) if samples.due(epoch=epoch)] == [40, 80, 120, 160]
 
 
 @pytest.mark.parametrize("name", ["d2l-lstm", "d2l-lstm-adam", "zaremba-small", "awd-lstm"])

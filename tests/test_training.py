@@ -82,6 +82,10 @@ def test_every_optimizer_learns_at_its_own_rate(optimizer):
 RUNS = {
     "lstm adam": (Recipe(epochs=3), {"layers": 2, "dropout": 0.3}),
     "lstm asgd": (Recipe(epochs=4, optimizer="asgd", trigger=1, valid_every=3, lr=2.0), {}),
+    "lstm top": (
+        Recipe(epochs=3, random_bptt=True, batching="consecutive", valid_every=0),
+        {"layers": 2, "top": 4},
+    ),
     "gru momentum plateau": (
         Recipe(epochs=4, optimizer="momentum", schedule="divide-on-plateau", valid_every=4, lr=3.0),
         {"cell": "gru", "embed": 5},
@@ -286,6 +290,49 @@ def test_divide_on_plateau_divides_at_each_validation_without_gain():
     seen = rates(recipe, scripted([5, 4, 4.5, 4.5, 3, 3.5, 2]))
     divided = [0, 0, 0, 1, 2, 2, 3]
     assert [rate for kind, rate in seen if kind == "step"] == [0.25**n for n in divided]
+
+
+@pytest.mark.parametrize(
+    ("wait", "divided"),
+    [  # the validations that follow the first: no gain in four, a gain, no gain in three
+        (0, [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]),
+        (1, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]),
+        (2, [0, 0, 0, 0, 1, 1, 1, 1, 1, 2]),
+        (4, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_divide_on_plateau_waits_for_more_validations_without_gain(wait, divided):
+    recipe = Recipe(
+        batch=2, bptt=8, lr=1.0, schedule="divide-on-plateau", factor=0.5, wait=wait,
+        valid_every=1, max_steps=10,
+    )  # fmt: skip
+    seen = rates(recipe, scripted([5, 6, 6, 6, 6, 4, 5, 5, 5, 5]))
+    assert [rate for kind, rate in seen if kind == "step"] == [0.5**n for n in divided]
+
+
+@pytest.mark.parametrize("random_bptt", [False, True])
+def test_validation_may_come_at_the_end_of_each_epoch_however_long(random_bptt):
+    recipe = Recipe(
+        batch=2, bptt=16, batching="consecutive", random_bptt=random_bptt, valid_every=0, epochs=6
+    )
+    run, plan = begin(recipe)
+    lengths = {plan.length(epoch) for epoch in range(6)}
+    assert len(lengths) > 1 or not random_bptt
+    kinds = [report.kind for report in train(run, plan, held_out)]
+    judged = [n for n, kind in enumerate(kinds) if kind == "valid"]
+    assert len(judged) == kinds.count("epoch") == len(run.history) >= 4
+    inner = judged[:-1]  # the last may be that of the end
+    assert all(kinds[n - 1 : n + 2] == ["step", "valid", "epoch"] for n in inner)
+
+
+def test_random_bptt_scales_the_rate_with_the_length_of_the_window():
+    recipe = Recipe(batch=2, bptt=20, batching="consecutive", random_bptt=True, lr=3.0, epochs=3,
+                    optimizer="sgd", schedule="constant")  # fmt: skip
+    run, plan = begin(recipe)
+    steps = [report for report in train(run, plan) if report.kind == "step"]
+    assert len({report.tokens for report in steps}) > 2
+    for report in steps:
+        assert report.rate == pytest.approx(3 * (report.tokens / 2) / 20)
 
 
 def test_halve_on_rise_halves_after_each_epoch_whose_loss_rose():

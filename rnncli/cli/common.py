@@ -104,6 +104,8 @@ def config_option(function: F) -> F:
         kinds += (int, float, str) if number else ()  # YAML reads 1e-3 as text, 10m is text
         wanted = "true or false" if flag else "a whole number" if whole else "text in quotes"
         items = value if isinstance(value, list) and option.multiple else [value]
+        if option.multiple and not isinstance(value, list):
+            raise ConfigError(f"{path}: {option.name} takes a list, such as [{shown(value)}].")
         for item in items:
             if not isinstance(item, kinds) or (isinstance(item, bool) and not flag):
                 wanted = "a number" if number else wanted

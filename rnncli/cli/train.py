@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import click
 
@@ -28,8 +28,8 @@ from rnncli.cli.common import (
     stops,
     threads_option,
 )
-from rnncli.config import Config, Recipe, Settings
-from rnncli.errors import ConfigError, DataError, DivergenceError
+from rnncli.config import Config, Recipe, Samples, Settings
+from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.api import Session
@@ -41,8 +41,21 @@ SAVE_EVERY = 30.0  # seconds between saves at most
 METRICS_EVERY = 50  # steps between lines of the log
 
 
+class Every(click.types.FloatParamType):
+    """Steps (500) or epochs (40e): to a YAML file as much a number as a text."""
+
+    name = "steps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            Samples(sample_every=value)
+        except ConfigError:
+            self.fail(f"{value!r} is neither steps (500) nor epochs (40e).", param, ctx)
+        return str(value)
+
+
 def settings_options(cls: type[Settings]) -> Callable[[F], F]:
-    """An option for every field of `Config` or `Recipe`: one place says what they are."""
+    """An option for every field of a settings class: one place says what they are."""
 
     def decorate(function: F) -> F:
         hints = get_type_hints(cls)
@@ -55,12 +68,14 @@ def settings_options(cls: type[Settings]) -> Callable[[F], F]:
             kind: Any = click.Choice(choices) if choices else kinds[0]
             if entry.name == "max_time":
                 kind = Duration()
-            if entry.default not in (None, MISSING) and kinds[0] is not bool:
+            elif entry.name == "sample_every":
+                kind = Every()
+            if entry.default not in (None, MISSING, ()) and kinds[0] is not bool:
                 text = f"{text.rstrip('.')} [{entry.default}]."
             name = f"--{flag}/--no-{flag}" if kinds[0] is bool else f"--{flag}"
             option = click.option(
                 name, entry.name, type=None if kinds[0] is bool else kind, default=None,
-                show_default=False, help=text,
+                multiple=get_origin(hints[entry.name]) is tuple, show_default=False, help=text,
             )  # fmt: skip
             function = option(function)
         return function
@@ -98,13 +113,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
 @click.option("--overwrite", is_flag=True, help="Begin anew over an unfinished run.")
 @settings_options(Config)
 @settings_options(Recipe)
-@click.option(
-    "--sample-every", type=click.IntRange(1), help="Write text as it learns, every N steps."
-)
-@click.option(
-    "--sample-prefix", multiple=True, help="What those texts begin with; may be repeated."
-)
-@click.option("--sample-length", type=click.IntRange(1), default=50, help="Tokens of those texts.")
+@settings_options(Samples)
 @click.option("--metrics", type=FILE, help="Log to write (JSON Lines).")
 @threads_option
 @quiet_option
@@ -114,9 +123,6 @@ def train(
     preset: str | None,
     resume: bool,
     overwrite: bool,
-    sample_every: int | None,
-    sample_prefix: tuple[str, ...],
-    sample_length: int,
     metrics: str | None,
     threads: int,
     quiet: bool,
@@ -136,16 +142,13 @@ def train(
     """
     from rnncli.dataset import Dataset
 
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = {key: value for key, value in settings.items() if value not in (None, ())}
+    wanted = {f.name: given.pop(f.name) for f in fields(Samples) if f.name in given}
     check_output(output, data)
     if metrics:
         check_output(metrics, data, output)
     dataset = Dataset.open(data)
-    for prefix in sample_prefix:
-        try:
-            dataset.tokenizer.encode(prefix)
-        except DataError as error:
-            raise ConfigError(f"--sample-prefix: {error}") from None
+    samples = _samples(dataset, preset, wanted, quiet)
     session = _session(dataset, output, preset, given, resume, overwrite, quiet)
     if session is None:
         return
@@ -153,13 +156,29 @@ def train(
         note(_describe(session))
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(_metrics(metrics, session.run.step)) if metrics else None
-        writer = _Samples(sample_every, sample_prefix, sample_length)
         caught = stack.enter_context(stops())
-        _loop(session, output, caught, log, writer, threads, quiet)
+        _loop(session, output, caught, log, samples, threads, quiet)
     if caught:
         note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
         signal.signal(caught[0], signal.SIG_DFL)
         os.kill(os.getpid(), caught[0])
+
+
+def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet: bool) -> Samples:
+    """What to write as it learns, of options and preset; says now what cannot be read."""
+    from rnncli import presets, sampling
+
+    named = presets.load(preset).samples if preset else {}
+    samples = Samples.from_json({**named, **wanted})
+    for prefix in samples.sample_prefix if samples.sample_every else ():
+        try:
+            _, unknown = sampling.prefix_ids(dataset.tokenizer, prefix)
+        except DataError as error:
+            raise ConfigError(f"--sample-prefix: {error}") from None
+        if unknown:
+            listed = ", ".join(shown(token) for token in unknown[:10])
+            note(f"--sample-prefix: not in the vocabulary, read as unknown: {listed}", quiet)
+    return samples
 
 
 def _session(
@@ -232,6 +251,7 @@ def _describe(session: Session) -> str:
     config, recipe = session.language.model.config, session.run.recipe
     source = f"embedding {config.embed}" if config.embed else "one-hot"
     layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
+    layers += f", the top one of {config.top}" if config.top else ""
     total = total_steps(recipe, session.plan)
     length = session.plan.length(session.run.epoch)
     until = f"{total:,} steps" if total else ""
@@ -247,7 +267,7 @@ def _describe(session: Session) -> str:
 
 def _loop(
     session: Session, output: str, caught: list[int], log: Callable[[str], None] | None,
-    writer: _Samples, threads: int, quiet: bool,
+    samples: Samples, threads: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Run to the end or to a signal; show, log, save."""
     from rnncli import training
@@ -267,12 +287,12 @@ def _loop(
                 speed.count(report)
                 if live.due():
                     live.show(speed.line(report))
-                if writer.due(report.step):
-                    live.keep(f"step {report.step:,} writes:")
-                    for text in writer.texts(session):
-                        live.keep(text)
+                if samples.due(step=report.step):
+                    _write(live, f"step {report.step:,}", session, samples)
             elif report.kind in ("valid", "epoch"):
                 live.keep(_event(report))
+                if report.kind == "epoch" and samples.due(epoch=report.epoch):
+                    _write(live, f"epoch {report.epoch}", session, samples)
             else:
                 best = "the best model" if session.validate else "the model"
                 live.keep(f"done: {report.reason}, {speed.tokens:,} tokens, "
@@ -319,7 +339,10 @@ def _perplexity(nats: float) -> str:
 
 def _event(report: Report) -> str:
     if report.kind == "epoch":
-        return f"epoch {report.epoch} ends: training loss {report.nats:.4f}"
+        return (
+            f"epoch {report.epoch} ends: training loss {report.nats:.4f}, "
+            f"perplexity {_perplexity(report.nats)}"
+        )
     best = "  best" if report.better else ""
     return (
         f"step {report.step:,}: validation {report.nats:.4f} nats a token, "
@@ -365,23 +388,17 @@ def _metrics(path: str, step: int) -> Iterator[Callable[[str], None]]:
         yield add
 
 
-class _Samples:
-    """What the model writes as it learns."""
+def _write(live: Live, when: str, session: Session, samples: Samples) -> None:
+    """Show what the model writes now."""
+    from rnncli.sampling import Filters, generate
 
-    def __init__(self, every: int | None, prefixes: tuple[str, ...], length: int) -> None:
-        self.every, self.prefixes, self.length = every, prefixes or ("",), length
-
-    def due(self, step: int) -> bool:
-        return self.every is not None and step % self.every == 0
-
-    def texts(self, session: Session) -> Iterator[str]:
-        from rnncli.errors import escaped
-        from rnncli.sampling import Filters, generate
-
-        for prefix in self.prefixes:
-            drawn = generate(
-                session.run.model, session.language.tokenizer, prefix, length=self.length,
-                filters=Filters(temperature=0.8), seed=session.run.step,
-            )  # fmt: skip
-            for sample in drawn:
-                yield "  | " + escaped(prefix + sample.text).replace("\n", "\n  | ")
+    if live.quiet:
+        return
+    live.keep(f"{when} writes:")
+    for prefix in samples.sample_prefix or ("",):
+        drawn = generate(
+            session.run.model, session.language.tokenizer, prefix, length=samples.sample_length,
+            filters=Filters(temperature=samples.sample_temperature), seed=session.run.step,
+        )  # fmt: skip
+        for sample in drawn:
+            live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))

@@ -26,12 +26,14 @@ Array = NDArray[Any]
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape, in the order of the flat vector."""
-    H, P, GH = config.hidden, config.states, config.gates * config.hidden
     out: dict[str, tuple[int, ...]] = {}
     if config.embed:
         out["embed.W"] = (config.inputs, config.embed)
     for layer in range(config.layers):
-        D = config.width if layer else config.embed or config.inputs
+        H = config.units(layer)
+        P, GH = config.proj or H, config.gates * H
+        below = config.proj or config.units(layer - 1)
+        D = config.directions * below if layer else config.embed or config.inputs
         one_hot = layer == 0 and config.head != "values" and not config.embed
         for s in range(config.directions):
             name = f"rnn.{layer}.{DIRECTIONS[s]}."
@@ -117,7 +119,11 @@ class Model:
         config = self.config
         k = config.layers * config.directions
         h = np.zeros((k, config.states, B), self.dtype)
-        c = np.zeros((k, config.hidden, B), self.dtype) if CELLS[config.cell].states == 2 else None
+        c = (
+            np.zeros((k, max(config.hidden, config.top), B), self.dtype)
+            if CELLS[config.cell].states == 2
+            else None
+        )
         return State(h, c)
 
     def features(self, x: Array, state: State, steps: Steps) -> tuple[Array, State]:
@@ -263,7 +269,6 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
     glorot: every weight U(+-sqrt(6 / (rows + columns))); biases zero.
     All: gains are 1, the forget gate's bias is `forget_bias` (Jozefowicz et al. 2015).
     """
-    H = config.hidden
     one_hot = not config.embed and config.head != "values"
     first_inputs = [f"rnn.0.{direction}.Wx" for direction in DIRECTIONS]
     for name, values in params.items():
@@ -271,6 +276,8 @@ def _initialise(params: Params, config: Config, rng: np.random.Generator) -> Non
         if last in ("gh", "gx", "gc"):
             values[:] = 1
             continue
+        layer = int(name.split(".")[1]) if name.startswith("rnn.") else config.layers - 1
+        H = config.units(layer)
         if values.ndim == 1:
             if config.init == "fan" and not name.startswith("head"):
                 values[:] = rng.uniform(-1, 1, values.shape) / math.sqrt(H)

@@ -162,8 +162,8 @@ def schedule(recipe: Recipe, progress: float, epoch: int) -> float:
     """What the learning rate is multiplied by: a pure function of where the run is.
 
     progress in [0, 1], epoch from 0. linear and cosine fall from 1 to `floor` after a linear rise
-    over the share `warmup`. step multiplies by `factor` every `every` epochs past epoch `after`,
-    exponential the same at every epoch. The two that watch the loss are constant here: the
+    over the share `warmup`. Past the first `after` epochs, step multiplies by `factor` every
+    `every` of them, exponential at each. The two that watch the loss are constant here: the
     training loop keeps their factor.
     """
     name, warmup, floor = recipe.schedule, recipe.warmup, recipe.floor

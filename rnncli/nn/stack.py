@@ -42,6 +42,16 @@ class State(NamedTuple):
         """Zeros of the same shape: gradients, or a fresh start."""
         return State(np.zeros_like(self.h), None if self.c is None else np.zeros_like(self.c))
 
+    def of(self, k: int, H: int, P: int) -> tuple[Array, ...]:
+        """What layer and direction k holds: the first P and H rows, zeros lie below them."""
+        return (self.h[k, :P],) if self.c is None else (self.h[k, :P], self.c[k, :H])
+
+    def put(self, k: int, parts: tuple[Array, ...]) -> None:
+        """The inverse of `of`."""
+        self.h[k, : len(parts[0])] = parts[0]
+        if self.c is not None:
+            self.c[k, : len(parts[1])] = parts[1]
+
 
 class Source(NamedTuple):
     """What enters the first layer: values, or ids with or without an embedding.
@@ -84,8 +94,7 @@ def stack_forward(
     """
     cell = CELLS[config.cell]
     options = {"activation": config.activation} if config.cell == "rnn" else {}
-    h_n = np.empty_like(state.h)
-    c_n = None if state.c is None else np.empty_like(state.c)
+    after = state.zeros()
     caches: list[Any] = []
     y: Array | None = None
     for layer in range(config.layers):
@@ -102,11 +111,11 @@ def stack_forward(
                 drop = dropout_mask(rng, config.dropout_weight, w["Wh"].shape, w["Wh"].dtype)
                 w["Wh"] = w["Wh"] * drop
             a, project_cache = _project_forward(source, w)
-            before = (state.h[k],) if state.c is None else (state.h[k], state.c[k])
-            out, after, cache = cell.forward(a, w, before, steps, reverse=s == 1, **options)
-            h_n[k] = after[0]
-            if c_n is not None:
-                c_n[k] = after[1]
+            H, P = config.units(layer), config.proj or config.units(layer)
+            out, last, cache = cell.forward(
+                a, w, state.of(k, H, P), steps, reverse=s == 1, **options
+            )
+            after.put(k, last)
             outputs.append(out)
             parts.append((drop, project_cache, cache))
         out = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)  # (S*P, N)
@@ -116,7 +125,7 @@ def stack_forward(
         caches.append((mask, skip, parts))
         y = out
     assert y is not None  # there is one layer or more
-    return y, State(h_n, c_n), caches
+    return y, after, caches
 
 
 def stack_backward(
@@ -139,13 +148,13 @@ def stack_backward(
             dWh = dw["Wh"]
             if drop is not None:
                 dw["Wh"] = np.zeros_like(dWh)
-            after = (dstate.h[k],) if dstate.c is None else (dstate.h[k], dstate.c[k])
-            da, before = cell.backward(dy[s * width : (s + 1) * width], after, cache, dw)
+            H, P = config.units(layer), config.proj or config.units(layer)
+            da, before = cell.backward(
+                dy[s * width : (s + 1) * width], dstate.of(k, H, P), cache, dw
+            )
             if drop is not None:
                 dWh += dw["Wh"] * drop
-            d0.h[k] = before[0]
-            if d0.c is not None:
-                d0.c[k] = before[1]
+            d0.put(k, before)
             part = _project_backward(da, project_cache, dw, grads)
             dx = part if dx is None or part is None else dx + part
         if dx is not None and layer > 0:

@@ -1,7 +1,7 @@
 """Named sets of settings, a YAML file each: the defaults, and recipes from the literature.
 
-A preset's keys are the fields of `Config` and `Recipe`; beside them `about` says what it is,
-`source` where it comes from and `reported` the figure that the source gives.
+A preset's keys are the fields of `Config`, `Recipe` and `Samples`; beside them `about` says what it
+is, `source` where it comes from and `reported` the figure that the source gives.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any, NamedTuple
 
-from rnncli.config import Config, Recipe
+from rnncli.config import Config, Recipe, Samples
 from rnncli.errors import ConfigError, shown
 
 NETWORK = {f.name for f in fields(Config)} - {"inputs"}
 TRAINING = {f.name for f in fields(Recipe)}
+WRITING = {f.name for f in fields(Samples)}
 
 
 class Preset(NamedTuple):
@@ -24,7 +25,8 @@ class Preset(NamedTuple):
     about: str
     source: str
     reported: str
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # of NETWORK and TRAINING
+    samples: dict[str, Any]  # of WRITING
 
 
 def names() -> list[str]:
@@ -40,10 +42,11 @@ def load(name: str) -> Preset:
     text = resources.files(__package__).joinpath(f"{name}.yaml").read_text("utf-8")
     values = parse(text, f"preset {name}")
     notes = [str(values.pop(key, "")) for key in ("about", "source", "reported")]
+    samples = {key: values.pop(key) for key in WRITING & values.keys()}
     for key in values:
         if key not in NETWORK | TRAINING:
             raise ConfigError(f'preset {name}: there is no setting "{shown(key)}".')
-    return Preset(name, notes[0], notes[1], notes[2], values)
+    return Preset(name, notes[0], notes[1], notes[2], values, samples)
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
