@@ -1,8 +1,8 @@
-"""Is this network sound? Its gradient through time, and a check of a whole configuration.
+"""Is this network sound? A check of a whole configuration.
 
-`gradient_by_lag` shows how far back a loss reaches. `check` tries a configuration: is its gradient
-the numeric one, does it start out knowing nothing, can it learn one batch by heart, does a model
-file give it back. Knows no training data: texts are ids of the caller's, or drawn at random.
+`check` tries a configuration: is its gradient the numeric one, does it start out knowing nothing,
+can it learn one batch by heart, does a model file give it back. Knows no training data: texts are
+ids of the caller's, or drawn at random.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from rnncli.config import Config, Recipe
 from rnncli.errors import ConfigError
 from rnncli.nn import gradcheck
 from rnncli.nn.gradcheck import Comparison
-from rnncli.nn.head import loss_and_gradients
 from rnncli.nn.model import Batch, Gradient, Model
-from rnncli.nn.ops import gather_forward
 from rnncli.nn.optim import RULES, clip_norm, update
 from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params
-from rnncli.nn.stack import Source, stack_backward, stack_forward
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -45,41 +42,6 @@ class Finding(NamedTuple):
     name: str
     passed: bool
     detail: str
-
-
-def gradient_by_lag(model: Model, ids: Array) -> Array:
-    """The norm of d loss_T / d h_{T-k} for the lags k = 0, 1, ...: how far back the loss reaches.
-
-    ids (T+1,) or (T+1, B): the inputs, and after the last of them the target; the loss is the mean
-    of the last step's nats. h holds all layers; in an lstm, c stays as it is. Returns (T,).
-    Where the norms fall by a factor a step, the gradient vanishes and what lies further back is
-    not learnt (Bengio et al. 1994; Pascanu et al. 2013, section 2).
-    Raises ConfigError for another head than tokens.
-    """
-    config, params = model.config, model.params
-    if config.head != "tokens":
-        raise ConfigError(f"gradient by lag is for language models, not for head {config.head}.")
-    ids = ids.reshape(len(ids), -1)
-    T, B = len(ids) - 1, ids.shape[1]
-    if T < 1:
-        raise ConfigError("gradient by lag needs two ids or more.")
-    steps, state, caches = Steps.dense(1, B), model.zero_state(B), []
-    top = state.h[-1]
-    for x in ids[:-1]:
-        source = Source(gather_forward(params["embed.W"], x)) if config.embed else Source(ids=x)
-        top, state, cache = stack_forward(params, config, source, state, steps)
-        caches.append(cache)
-    spare = params.like()
-    W, b = model.head
-    weight = np.full(B, 1 / B, model.dtype)
-    dW, db = np.zeros_like(W), np.zeros_like(b)
-    _, dtop = loss_and_gradients(top, W, b, ids[-1], weight, dW, db)
-    norms, dstate = [np.linalg.norm(dtop)], state.zeros()
-    for cache in caches[:0:-1]:
-        _, dstate = stack_backward(dtop, dstate, config, cache, spare)
-        dtop = np.zeros_like(dtop)
-        norms.append(np.linalg.norm(dstate.h))
-    return np.array(norms)
 
 
 def check(

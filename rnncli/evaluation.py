@@ -358,11 +358,6 @@ def _predictions(model: Model, works: Iterable[Work]) -> Iterator[tuple[Work, Ar
 
 def _nats(model: Model, work: Work, before: State | None) -> tuple[Array, State]:
     """The nats of a batch's targets in float64, and the state after it."""
-    state = model.zero_state(work.steps.B)
-    if work.carried:
-        assert before is not None  # the first batch carries nothing on
-        state.h[..., : work.carried] = before.h[..., : work.carried]
-        if state.c is not None and before.c is not None:
-            state.c[..., : work.carried] = before.c[..., : work.carried]
+    state = model.state_from(before, work.carried, work.steps.B)
     nats, state = model.nats(Batch(work.x, work.y, work.steps), state)
     return np.where(np.isnan(nats), np.inf, nats.astype(np.float64)), state

@@ -108,11 +108,7 @@ class Stepper:
     ) -> tuple[float, State]:
         grad: Params = self.grads[k]
         grad.flat[:] = 0
-        state = self.model.zero_state(work.steps.B)
-        if before is not None:
-            state.h[..., : work.carried] = before.h[..., : work.carried]
-            if state.c is not None and before.c is not None:
-                state.c[..., : work.carried] = before.c[..., : work.carried]
+        state = self.model.state_from(before, work.carried, work.steps.B)
         rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
         batch = Batch(work.x, work.y, work.steps)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers

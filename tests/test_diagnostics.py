@@ -7,9 +7,9 @@ import pytest
 
 from rnncli import checkpoint, diagnostics
 from rnncli.config import Config
-from rnncli.diagnostics import check, gradient_by_lag, made_up
+from rnncli.diagnostics import check, made_up
 from rnncli.errors import ConfigError
-from rnncli.nn import Model, State
+from rnncli.nn import Model, State, gradient_by_lag
 from rnncli.nn.cells import CELLS
 
 CELL_NAMES = ("rnn", "gru", "gru-before", "lstm")

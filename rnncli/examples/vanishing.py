@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config import Recipe
-from rnncli.diagnostics import gradient_by_lag
-from rnncli.nn import Batch, Config, Model, Steps
+from rnncli.nn import Batch, Config, Model, Steps, gradient_by_lag
 from rnncli.nn.optim import RULES, clip_norm, update
 
 Array = NDArray[Any]

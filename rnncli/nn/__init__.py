@@ -11,6 +11,7 @@ a gradient is d + the name. Losses are in nats.
 """
 
 from rnncli.config import Config
+from rnncli.nn.lag import gradient_by_lag
 from rnncli.nn.model import Batch, Gradient, Model, shapes
 from rnncli.nn.packed import Packed, Steps, pack, pad, unpack
 from rnncli.nn.params import Params
@@ -25,6 +26,7 @@ __all__ = [
     "Params",
     "State",
     "Steps",
+    "gradient_by_lag",
     "pack",
     "pad",
     "shapes",

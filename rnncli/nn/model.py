@@ -126,6 +126,15 @@ class Model:
         )
         return State(h, c)
 
+    def state_from(self, before: State | None, carried: int, B: int) -> State:
+        """The state of B sequences: the first `carried` go on from `before`, the others begin."""
+        state = self.zero_state(B)
+        if before is not None:
+            state.h[..., :carried] = before.h[..., :carried]
+            if state.c is not None and before.c is not None:
+                state.c[..., :carried] = before.c[..., :carried]
+        return state
+
     def features(self, x: Array, state: State, steps: Steps) -> tuple[Array, State]:
         """The top output that the head reads, (S*P, N) or (S*P, B), and the last state."""
         out, state, _ = self._forward(x, state, steps, None)
