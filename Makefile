@@ -21,6 +21,10 @@ test: .venv/dev  ## style, types, tests
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+bench: $(RNNCLI) ## speed and memory on this machine; with PyTorch in .venv, beside it
+	$(RNNCLI) bench --tokenize corpora/comments.csv --megabytes 1000
+	$(RNNCLI) bench $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
+
 format: .venv/dev  ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format rnncli tests
@@ -41,4 +45,4 @@ $(RNNCLI): pyproject.toml
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: help demo test format wheel clean
+.PHONY: help demo test bench format wheel clean
