@@ -60,8 +60,11 @@ def settings_for(
     Without a preset the defaults are those for words or for characters, as the tokenizer has it.
     """
     default = "words" if tokenizer.rule.level == "word" else "characters"
-    values = {**presets.load(preset or default).settings, **(given or {})}
-    if values.get("tied") and "embed" not in values:  # tied: as wide as the output it shares
+    own, given = presets.load(preset or default).settings, given or {}
+    values = {**own, **given}
+    if values.get("tied") and not own.get("tied") and "embed" not in given:
+        values.pop("embed", None)  # the preset's width was for an embedding of its own
+    if values.get("tied") and "embed" not in values:  # as wide as the output it shares
         widths = (values.get("proj"), values.get("top"), values.get("hidden"), Config(1).hidden)
         values["embed"] = next(filter(None, widths))
     for key in values:
