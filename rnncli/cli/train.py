@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import MISSING, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import click
@@ -28,13 +26,13 @@ from rnncli.cli.common import (
     stops,
     threads_option,
 )
+from rnncli.cli.progress import Speed, event, metrics_log, row
 from rnncli.config import Config, Recipe, Samples, Settings
 from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.api import Session
     from rnncli.dataset import Dataset
-    from rnncli.training import Report
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 SAVE_EVERY = 30.0  # seconds between saves at most
@@ -155,7 +153,7 @@ def train(
     if not quiet:
         note(_describe(session))
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(_metrics(metrics, session.run.step)) if metrics else None
+        log = stack.enter_context(metrics_log(metrics, session.run.step)) if metrics else None
         caught = stack.enter_context(stops())
         _loop(session, output, caught, log, samples, threads, quiet)
     if caught:
@@ -272,13 +270,13 @@ def _loop(
     """Run to the end or to a signal; show, log, save."""
     from rnncli import training
 
-    live, speed, saved = Live(quiet), _Speed(session.run.progress), time.monotonic()
+    live, speed, saved = Live(quiet), Speed(session.run.progress), time.monotonic()
     kept = session.run.step > 0
     try:
         reports = training.train(session.run, session.plan, session.validate, processes=threads)
         for report in reports:
             if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
-                log(json.dumps(_row(report)))
+                log(json.dumps(row(report)))
             late = time.monotonic() - saved > SAVE_EVERY
             if report.kind == "end" or (report.kind == "valid" and report.better) or late:
                 session.save(output)
@@ -290,7 +288,7 @@ def _loop(
                 if samples.due(step=report.step):
                     _write(live, f"step {report.step:,}", session, samples)
             elif report.kind in ("valid", "epoch"):
-                live.keep(_event(report))
+                live.keep(event(report))
                 if report.kind == "epoch" and samples.due(epoch=report.epoch):
                     _write(live, f"epoch {report.epoch}", session, samples)
             else:
@@ -307,85 +305,6 @@ def _loop(
         raise DivergenceError(f"{error} {left}") from None
     finally:
         live.clear()
-
-
-class _Speed:
-    """Tokens a second, smoothed loss and time left."""
-
-    def __init__(self, progress: float) -> None:
-        self.begun, self.first, self.tokens = time.monotonic(), progress, 0
-        self.nats = math.nan
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self.begun
-
-    def count(self, report: Report) -> None:
-        self.tokens += report.tokens
-        rest = 0.98 if self.nats == self.nats else 0.0
-        self.nats = rest * (self.nats if rest else 0.0) + (1 - rest) * report.nats
-
-    def line(self, report: Report) -> str:
-        elapsed, done = self.elapsed(), report.progress - self.first
-        left = f"{clock(elapsed * (1 - report.progress) / done)} left  " if done > 0 else ""
-        return (  # what matters first: a narrow window shows no more
-            f"{report.progress:4.0%}  {left}loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
-            f"{self.tokens / elapsed:,.0f} tokens/s  epoch {report.epoch + 1}  step {report.step:,}"
-        )
-
-
-def _perplexity(nats: float) -> str:
-    return f"{math.exp(nats):.2f}" if nats < 50 else "inf"
-
-
-def _event(report: Report) -> str:
-    if report.kind == "epoch":
-        return (
-            f"epoch {report.epoch} ends: training loss {report.nats:.4f}, "
-            f"perplexity {_perplexity(report.nats)}"
-        )
-    best = "  best" if report.better else ""
-    return (
-        f"step {report.step:,}: validation {report.nats:.4f} nats a token, "
-        f"perplexity {_perplexity(report.nats)}{best}"
-    )
-
-
-def _row(report: Report) -> dict[str, Any]:
-    """One line of the log: no times, so that the same run gives the same bytes."""
-    row: dict[str, Any] = {"kind": report.kind, "step": report.step, "epoch": report.epoch}
-    if report.kind == "end":
-        return {**row, "reason": report.reason}
-    row["nats"] = report.nats
-    if report.kind == "step":
-        row |= {"tokens": report.tokens, "norm": report.norm, "rate": report.rate}
-    if report.kind == "valid":
-        row["better"] = report.better
-    return row
-
-
-@contextlib.contextmanager
-def _metrics(path: str, step: int) -> Iterator[Callable[[str], None]]:
-    """Adds lines to the log, which is first cut back to the step from which the run goes on.
-
-    What a stopped run had logged of that step is not logged again.
-    """
-    kept: dict[str, None] = {}
-    if step and os.path.exists(path):
-        for line in Path(path).read_text("utf-8", "replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                if row["step"] <= step and row["kind"] != "end":
-                    kept[line] = None
-    with open(path, "w", encoding="utf-8") as log:
-        log.writelines(line + "\n" for line in kept)
-        log.flush()
-
-        def add(line: str) -> None:
-            if line not in kept:
-                log.write(line + "\n")
-                log.flush()
-
-        yield add
 
 
 def _write(live: Live, when: str, session: Session, samples: Samples) -> None:
