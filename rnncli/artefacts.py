@@ -28,7 +28,11 @@ JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed
 
 FORMAT = "rnncli"
 VERSION = 1
-KINDS = {"data": "rnncli tokenize", "model": "rnncli train"}  # kind: the command that makes it
+KINDS = {  # kind: the command that makes it
+    "data": "rnncli tokenize",
+    "model": "rnncli train",
+    "state": "rnncli sample --save-state",
+}
 DTYPES = ("|b1", "|u1", "<u2", "<u4", "<i2", "<i4", "<i8", "<f4", "<f8")
 MAX_MEMBERS = 1024
 MAX_META = 8 << 20  # bytes

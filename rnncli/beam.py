@@ -6,6 +6,7 @@ and no terminal; what a prefix is and how text is joined is `rnncli.sampling`'s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Steps
-from rnncli.sampling import PLAIN, Run, Sample
+from rnncli.reading import Reader, take
+from rnncli.sampling import PLAIN, Run
+from rnncli.terms import Terms
+from rnncli.texts import Past, Sample, Text
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -35,25 +39,31 @@ def beam(
     length: int = 200,
     normalise: float = 0.0,
     *,
+    mix: Sequence[tuple[Model, float]] = (),
+    past: Past | None = None,
     allow_unk: bool = False,
+    ban: Sequence[str] = (),
 ) -> list[Sample]:
     """At most `width` texts, best first, that end with </s> or after `length` tokens.
 
     The best has the highest log-probability divided by (number of tokens) ** `normalise`: 0 for the
     most probable text, which is often a short one, 1 for the highest mean. Of equal texts the one
-    with lower ids goes first. A `width` of 1 takes the most probable token each time.
+    with lower ids goes first. A `width` of 1 takes the most probable token each time. The rest is
+    as in `rnncli.sampling.generate`.
     """
     if width < 1 or not 0 <= normalise <= 1:
         raise ConfigError(f"width must be 1 or more and normalise between 0 and 1, not {width} "
                           f"and {normalise}.")  # fmt: skip
-    run = Run(model, tokenizer, prefix, length, PLAIN, 0, allow_unk, True, 0, ())
+    terms = Terms(length, allow_unk=allow_unk, ban=ban)
+    run = Run(Reader(model, mix), tokenizer, PLAIN, 0, terms, past)
+    start = run.start(prefix)
     banned = list(run.late.banned)
 
     def merit(path: _Path) -> tuple[float, tuple[int, ...]]:
         return -path.logprob / len(path.ids) ** normalise, path.ids
 
     paths, done = [_Path((), (), 0.0)], []
-    z, state = run.logits, run.state
+    z, states = start.logits, start.states
     for count in range(1, length + 1):
         rows = _log_softmax(np.asarray(z.T, np.float64))  # (B, V)
         rows[:, banned] = -np.inf
@@ -72,9 +82,9 @@ def beam(
             break
         paths = [path for _, path in ahead]
         last = np.array([path.ids[-1] for path in paths])
-        state = state.take(np.array([k for k, _ in ahead]))
-        z, state = run.reader.predict(last, state, Steps((len(paths),)))
-    return [_sample(run, path) for path in done]
+        states = take(states, np.array([k for k, _ in ahead]))
+        z, states = run.reader.step(last, states, Steps((len(paths),)))
+    return [_sample(run.text(start, 0), path, tokenizer) for path in done]
 
 
 def _best(scores: Array, width: int) -> list[tuple[int, int]]:
@@ -91,10 +101,9 @@ def _log_softmax(z: Array) -> Array:
     return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
 
 
-def _sample(run: Run, path: _Path) -> Sample:
-    text = run.text(0)
-    for token in path.ids:
-        text.add(text.decoder.feed(token), ())
-    text.add(text.decoder.flush(), ())
-    stopped = "end" if path.ids[-1] == run.tokenizer.eos else "length"
-    return Sample([*path.ids], text.text, path.logprob, [*path.logprobs], stopped)
+def _sample(text: Text, path: _Path, tokenizer: Tokenizer) -> Sample:
+    for token, logprob in zip(path.ids[:-1], path.logprobs[:-1], strict=True):
+        text.write(token, logprob)
+    ended = "end" if path.ids[-1] == tokenizer.eos else "length"
+    text.write(path.ids[-1], path.logprobs[-1], ended)
+    return text.sample()

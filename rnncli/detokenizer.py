@@ -4,6 +4,7 @@ Knows the rule that cut the text, and a function from id to token; no vocabulary
 """
 
 import codecs
+import copy
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -18,6 +19,9 @@ class Decoder(Protocol):
 
     def feed(self, token_id: int) -> str: ...
     def flush(self) -> str: ...
+    def fork(self) -> "Decoder":
+        """Another decoder with the same behind it."""
+        ...
 
 
 def decoder(rule: Rule, token: Callable[[int], str]) -> Decoder:
@@ -38,6 +42,9 @@ class _CharDecoder:
     def flush(self) -> str:
         return ""
 
+    def fork(self) -> "_CharDecoder":
+        return self  # it remembers nothing
+
 
 class _ByteDecoder:
     """Holds the bytes of a character back until it is whole; broken ones become U+FFFD."""
@@ -56,6 +63,11 @@ class _ByteDecoder:
         rest = self._utf8.decode(b"", final=True)
         self._utf8.reset()
         return rest
+
+    def fork(self) -> "_ByteDecoder":
+        other = _ByteDecoder(self._token)
+        other._utf8.setstate(self._utf8.getstate())
+        return other
 
 
 _CLITIC = regex.compile(r"(?i)n['’]t|['’](?:s|re|ve|ll|d|m)")
@@ -95,6 +107,11 @@ class _WordDecoder:
 
     def flush(self) -> str:
         return ""
+
+    def fork(self) -> "_WordDecoder":
+        other = copy.copy(self)
+        other._chunk, other._inside = self._chunk.copy(), self._inside.copy()
+        return other
 
     def _same(self, tokens: list[str]) -> bool:
         return self._rule.tokens("".join(tokens)) == tokens

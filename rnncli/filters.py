@@ -17,6 +17,8 @@ from rnncli.errors import ConfigError
 
 Array = NDArray[Any]
 
+LEAST = np.finfo(np.float64).min
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -62,11 +64,15 @@ def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) 
 
 
 def next_token(
-    logits: Array, u: float, filters: Filters = PLAIN, written: Sequence[int] = ()
+    logits: Array,
+    u: float,
+    filters: Filters = PLAIN,
+    written: Sequence[int] = (),
+    barred: Array | Sequence[int] = (),
 ) -> int:
     """The id at which the cumulative distribution passes `u`, a number in [0, 1)."""
-    sums = np.cumsum(weigh(np.asarray(logits, np.float64)[None], filters, [written])[0])
-    return passed(sums, u)
+    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written], [barred])[0]
+    return passed(np.cumsum(weights), u)
 
 
 def passed(sums: Array, u: float) -> int:
@@ -74,15 +80,26 @@ def passed(sums: Array, u: float) -> int:
     return int(sums.searchsorted(u * sums[-1], "right"))  # u < 1: below V, however it is rounded
 
 
-def weigh(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Array:
-    """Logits (B, V) of B texts -> what each token weighs after all filters."""
+def weigh(
+    z: Array,
+    filters: Filters,
+    written: Sequence[Sequence[int]],
+    barred: Sequence[Array | Sequence[int]] = (),
+) -> Array:
+    """Logits (B, V) of B texts -> what each token weighs after all filters.
+
+    `barred` holds what is banned in each text beside what is in all of them; if that is every
+    token, all weights are 0.
+    """
     f = filters
-    if f.banned or f.repetition != 1 or f.no_repeat:
+    if f.banned or f.repetition != 1 or f.no_repeat or len(barred):
         z = z.copy()
     if f.banned:
         if not 0 <= min(f.banned) <= max(f.banned) < z.shape[1] or len(set(f.banned)) >= z.shape[1]:
             raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
         z[:, list(f.banned)] = -np.inf
+    for row, ids in zip(z, barred, strict=bool(barred)):
+        row[np.asarray(ids, np.int64)] = -np.inf
     if f.repetition != 1:
         for row, ids in zip(z, written, strict=True):
             seen = np.asarray(ids, np.int64)
@@ -96,9 +113,9 @@ def weigh(z: Array, filters: Filters, written: Sequence[Sequence[int]]) -> Array
                 row[:] = rest
     if f.temperature == 0:
         p = np.zeros_like(z)
-        p[np.arange(len(z)), z.argmax(axis=1)] = 1
+        p[np.arange(len(z)), z.argmax(axis=1)] = z.max(axis=1) > -np.inf
         return p
-    z = np.asarray(z - z.max(axis=1, keepdims=True))
+    z = np.asarray(z - np.maximum(z.max(axis=1, keepdims=True), LEAST))
     if f.temperature != 1:
         z /= f.temperature
     p = np.exp(z)
@@ -136,6 +153,8 @@ def _keep(row: Array, count: int, least: float) -> None:
 def _typical(row: Array, mass: float) -> None:
     """Keep the tokens whose surprise is nearest the entropy, until they have `mass`."""
     ids = np.flatnonzero(row)
+    if not len(ids):
+        return
     p = row[ids] / row[ids].sum()
     surprise = -np.log(p)
     value = -np.abs(surprise - p @ surprise)

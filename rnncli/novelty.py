@@ -1,22 +1,26 @@
-"""What a model copied: the longest run of tokens that a text shares with the training text.
+"""What a model copies: the longest run of tokens that a text shares with the training text.
 
-A suffix array (Manber and Myers 1993) of the training ids finds it, made by sorting on prefixes of
-doubling length. About 80 bytes a training token while it is made, 16 after. Knows no model and no
-files.
+`Training` finds it after the fact, by a suffix array (Manber and Myers 1993) made by sorting on
+prefixes of doubling length: about 80 bytes a training token while it is made, 16 after. `Guard`
+keeps a text from it token by token: about 50 bytes while it is made, 12 after. Knows no model and
+no files.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.sampling import Sample
+from rnncli.errors import ConfigError
 
 Array = NDArray[Any]
+
+MASK = (1 << 64) - 1
+MULTIPLIER = 0x9E3779B97F4A7C15  # odd, and far from a round number
 
 
 class Copy(NamedTuple):
@@ -86,11 +90,37 @@ def suffix_array(ids: Array) -> Array:
             return np.asarray(order)
 
 
-def novel(
-    samples: Iterable[Sample], training: Training, max_copy: int
-) -> Iterator[tuple[Sample, Copy]]:
-    """Those samples of which at most `max_copy` tokens in a row are copied, with that run."""
-    for sample in samples:
-        copy = training.longest(sample.ids)
-        if copy.length <= max_copy:
-            yield sample, copy
+class Guard:
+    """What may not follow `most` tokens in a row, as that would copy one more of training ids (n,).
+
+    The runs are known by 64-bit hashes: no copy is missed, and a false alarm in 10^11 training
+    tokens is unlikely to come.
+    """
+
+    def __init__(self, ids: Array, most: int) -> None:
+        if most < 1:
+            raise ConfigError(f"max_copy must be 1 or more, not {most}.")
+        self.most = most
+        count = max(len(ids) - most, 0)
+        hashes = np.zeros(count, np.uint64)
+        for k in range(most):
+            hashes *= np.uint64(MULTIPLIER)
+            hashes += ids[k : k + count].astype(np.uint64) + np.uint64(1)
+        followers = np.asarray(ids[most:], np.uint32)
+        order = np.lexsort((followers, hashes))
+        hashes, followers = hashes[order], followers[order]
+        new = np.ones(count, bool)
+        new[1:] = (hashes[1:] != hashes[:-1]) | (followers[1:] != followers[:-1])
+        self._hashes, self._followers = hashes[new], followers[new]
+
+    def after(self, text: Sequence[int]) -> Array:
+        """The tokens that would complete a copied run, after the ids of a text."""
+        if len(text) < self.most:
+            return self._followers[:0]
+        value = 0
+        for token in text[-self.most :]:
+            value = (value * MULTIPLIER + token + 1) & MASK
+        first, last = (
+            int(np.searchsorted(self._hashes, np.uint64(value), side)) for side in ("left", "right")
+        )
+        return self._followers[first:last]

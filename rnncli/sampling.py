@@ -1,29 +1,30 @@
 """Texts that a model writes: after a prefix, one or many at a time, with filters and stops.
 
-Sample i of a seed has a random stream of its own and takes one number a token from it, so it is the
-same text however many others are written, and however many at a time: where float32 leaves open
-which token a number falls on, the text is read again in float64. Knows no files and no terminal.
+Sample i of a seed has a random stream of its own after each prefix, and takes one number a token
+from it (more where a pattern refuses a token). So it is the same text however many others are
+written, after whichever other prefixes, and however many at a time: where float32 leaves open which
+token a number falls on, the text is read again in float64. Knows no files and no terminal.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.batches import stream
-from rnncli.detokenizer import Decoder
 from rnncli.errors import ConfigError, shown
 from rnncli.filters import PLAIN, Filters, next_token, passed, probabilities, weigh
-from rnncli.nn import Model, Params, State, Steps
-from rnncli.nn.head import logits as head_logits
-from rnncli.nn.model import shapes
+from rnncli.nn import Model, Steps
+from rnncli.novelty import Guard
 from rnncli.patterns import Pattern
+from rnncli.reading import Reader, joined, take
+from rnncli.terms import Terms
+from rnncli.texts import Past, Sample, Start, Text, prefix_ids
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -31,8 +32,10 @@ Array = NDArray[Any]
 __all__ = [
     "PLAIN",
     "Filters",
+    "Past",
     "Run",
     "Sample",
+    "Terms",
     "generate",
     "next_token",
     "prefix_ids",
@@ -42,80 +45,47 @@ __all__ = [
 
 SAMPLE = 16  # what a random stream is for; see rnncli.batches
 NONE = -1  # no token: the text ends here
-WINDOW = 1024  # steps that are run through the model together
-TABLE = 1 << 22  # entries of an embedding multiplied by the first layer's weights
 SLACK = 2.0**-17  # how far float32 may put two logits apart that are equal in float64
-
-
-@dataclass
-class Sample:
-    """One text that a model wrote: the prefix is no part of it."""
-
-    ids: list[int]  # all that was drawn, a closing </s> too
-    text: str
-    logprob: float  # nats, under the model's own distribution, without filters
-    token_logprobs: list[float]
-    stopped: str  # "end" (</s>), "length", "stop" or "match"
-
-
-def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
-    """The ids that the model reads before it writes, and the tokens of them that it does not know.
-
-    A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
-    stream without a prefix goes on from the newline, or else the most frequent token.
-    """
-    rule, vocabulary = tokenizer.rule, tokenizer.vocabulary
-    text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
-    unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
-    ids: list[int] = tokenizer.encode(text).tolist()
-    if tokenizer.bos is not None:
-        return [tokenizer.bos, *ids], unknown
-    if not ids:
-        counts = vocabulary.counts.copy()
-        counts[tokenizer.unk] = -1
-        ids = [vocabulary.index.get("\n", int(counts.argmax()))]
-    return ids, unknown
 
 
 def generate(
     model: Model,
     tokenizer: Tokenizer,
-    prefix: str = "",
+    prefix: str | Sequence[str] = "",
     *,
     num: int = 1,
-    length: int = 200,
     filters: Filters = PLAIN,
     seed: int = 0,
-    allow_unk: bool = False,
-    stop_at_end: bool = True,
-    min_length: int = 0,
-    stop: Sequence[str] = (),
-    stop_regex: str = "",
-    match: str = "",
     batch: int = 64,
+    mix: Sequence[tuple[Model, float]] = (),
+    past: Past | None = None,
+    guard: Guard | None = None,
+    **terms: Any,
 ) -> Iterator[Sample]:
-    """Samples 0 to num - 1 of a seed, in order, each of at most `length` tokens after the prefix.
+    """Samples 0 to num - 1 of a seed, in order, after each of the prefixes.
 
-    <s> is never written, <unk> only if allowed. A text ends at </s> unless `stop_at_end` is False,
-    and not within its first `min_length` tokens; or before the first of the strings `stop` or match
-    of `stop_regex`, which is cut off. `batch` texts are written at a time.
+    <s> is never written, <unk> only if allowed; the other `terms` are the fields of `Terms`.
+    `batch` texts are written at a time. The probabilities are mixed with those of the models in
+    `mix`, each with its share. The prefix goes on from `past`. A `guard` bars tokens that would
+    copy too many in a row.
 
-    With `match`, the whole of a text is held to a pattern (the space that joins a word to the
-    prefix is not counted): a token that cannot lead to a match is drawn anew, and the text ends
-    where it matches and the model would leave the pattern.
-
-    Raises ConfigError for senseless settings, and where no token goes on within the pattern.
+    Raises ConfigError for senseless settings, and where no token goes on within them.
     """
     if num < 1 or batch < 1:
         raise ConfigError(f"num and batch must be 1 or more, not {num} and {batch}.")
-    run = Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
-              stop, stop_regex, match)  # fmt: skip
-    certain = filters.temperature == 0  # all samples are one text
-    for first in range(0, 1 if certain else num, batch):
-        texts = [run.text(i) for i in range(first, 1 if certain else min(num, first + batch))]
-        for _ in run.write(texts):
-            pass
-        yield from (text.sample() for text in texts * (num if certain else 1))
+    run = Run(Reader(model, mix), tokenizer, filters, seed, Terms(**terms), past, guard)
+    times = num if run.certain else 1  # all samples are one text
+    numbers = range(num // times)
+    jobs = ((p, i) for p in ([prefix] if isinstance(prefix, str) else prefix) for i in numbers)
+    given, start = "", None
+    while group := list(islice(jobs, batch)):
+        places = []
+        for prefix, number in group:
+            if start is None or prefix != given:
+                given, start = prefix, run.start(prefix)
+            places.append((start, number))
+        for text in run.texts(places, batch):
+            yield from [text.sample()] * times
 
 
 def stream_one(
@@ -123,114 +93,128 @@ def stream_one(
     tokenizer: Tokenizer,
     prefix: str = "",
     *,
-    length: int = 200,
     filters: Filters = PLAIN,
     seed: int = 0,
-    allow_unk: bool = False,
-    stop_at_end: bool = True,
-    min_length: int = 0,
-    stop: Sequence[str] = (),
-    stop_regex: str = "",
-    match: str = "",
-) -> Iterator[str]:
-    """The text of sample 0 piece by piece, as it is written; the prefix is not repeated."""
-    run = Run(model, tokenizer, prefix, length, filters, seed, allow_unk, stop_at_end, min_length,
-              stop, stop_regex, match)  # fmt: skip
-    text, told = run.text(0), 0
-    held = max((len(string) - 1 for string in stop), default=0)  # may be the start of a stop string
+    mix: Sequence[tuple[Model, float]] = (),
+    past: Past | None = None,
+    guard: Guard | None = None,
+    **terms: Any,
+) -> Generator[str, None, Sample]:
+    """The text of sample 0 piece by piece, as it is written, and the sample as what is returned.
+
+    The prefix is not repeated. A text that has to include something comes as one piece.
+    """
+    run = Run(Reader(model, mix), tokenizer, filters, seed, Terms(**terms), past, guard)
+    start, told = run.start(prefix), 0
+    if run.wanted:
+        (text,) = run.texts([(start, 0)], 64)
+        yield text.text
+        return text.sample()
+    text, stops = run.text(start, 0), run.terms.stop
+    held = max((len(string) - 1 for string in stops), default=0)  # may be the start of a stop
     for _ in run.write([text]):
-        if stop_regex and not text.stopped:
+        if run.stop_regex and not text.stopped:
             continue  # a match may begin anywhere
         until = len(text.text) - (0 if text.stopped else held)
         if until > told:
             yield text.text[told:until]
             told = until
-
-
-@dataclass
-class Text:
-    """A text that is being written."""
-
-    rng: np.random.Generator
-    decoder: Decoder
-    bare: bool  # the prefix ends in white space: the first piece needs none
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    text: str = ""
-    stopped: str = ""
-    precise: State | None = None  # the float64 state after all but the last `unread` ids
-    unread: int = 1
-
-    def add(self, piece: str, stop: tuple[str, ...], pattern: Pattern | None = None) -> None:
-        """Append a piece, and cut the text before the first stop string or match in it."""
-        if self.bare and piece:
-            piece, self.bare = piece.removeprefix(" "), False
-        start = len(self.text)
-        self.text += piece
-        found = [self.text.find(s, max(0, start - len(s) + 1)) for s in stop]
-        if pattern is not None and piece:
-            at = pattern.find(self.text)
-            found.append(-1 if at is None else at)
-        cuts = [at for at in found if at >= 0]
-        if cuts:
-            self.text, self.stopped = self.text[: min(cuts)], "stop"
-
-    def sample(self) -> Sample:
-        logprob = math.fsum(self.logprobs)
-        return Sample([*self.ids], self.text, logprob, [*self.logprobs], self.stopped)
+    return text.sample()
 
 
 class Run:
-    """Everything that the texts of one call share: the settings, and the model after the prefix."""
+    """Everything that the texts of one call share: the settings, and what the model makes of them.
+
+    Raises ConfigError for terms that the tokenizer cannot keep.
+    """
 
     def __init__(
-        self, model: Model, tokenizer: Tokenizer, prefix: str, length: int, filters: Filters,
-        seed: int, allow_unk: bool, stop_at_end: bool, min_length: int, stop: Sequence[str],
-        stop_regex: str = "", match: str = "",
+        self, reader: Reader, tokenizer: Tokenizer, filters: Filters, seed: int, terms: Terms,
+        past: Past | None = None, guard: Guard | None = None,
     ) -> None:  # fmt: skip
-        if length < 1 or not 0 <= min_length <= length:
-            raise ConfigError(f"length must be 1 or more and min_length at most that, not {length} "
-                              f"and {min_length}.")  # fmt: skip
-        if isinstance(stop, str) or "" in stop:
-            raise ConfigError("stop must be a list of strings, none of them empty.")
-        self.model, self.tokenizer, self.length, self.seed = model, tokenizer, length, seed
-        self.min_length, self.stop = min_length, tuple(stop)
-        self.stop_regex = Pattern(stop_regex) if stop_regex else None
-        self.match = Pattern(match) if match else None
-        if match and tokenizer.rule.level == "byte":
-            raise ConfigError("match is for words and characters: a byte may be part of either.")
-        never = {*filters.banned} | ({tokenizer.bos} if tokenizer.bos is not None else set())
-        if not allow_unk:
+        self.reader, self.tokenizer, self.terms, self.seed = reader, tokenizer, terms, seed
+        self.past, self.guard = past, guard
+        self.certain = filters.temperature == 0
+        self.slack = SLACK * (2 if len(reader.models) > 1 else 1)  # a mixture's: each log p is off
+        self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
+        self.match = Pattern(terms.match) if terms.match else None
+        self.wanted = terms.wanted(tokenizer)
+        never = {*filters.banned, *terms.banned(tokenizer)}
+        if terms.match and tokenizer.rule.level == "byte":  # a character has to be whole to match
+            never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
+        if tokenizer.bos is not None:
+            never.add(tokenizer.bos)
+        if not terms.allow_unk:
             never.add(tokenizer.unk)
         end = {tokenizer.eos} if tokenizer.eos is not None else set()
         self.early = replace(filters, banned=tuple(sorted(never | end)))
-        self.late = replace(filters, banned=tuple(sorted(never if stop_at_end else never | end)))
-        self.ids, _ = prefix_ids(tokenizer, prefix)
+        self.late = replace(
+            filters, banned=tuple(sorted(never if terms.stop_at_end else never | end))
+        )
+        if len(self.late.banned) == len(tokenizer):
+            raise ConfigError("ban leaves no token to write.")
         self.space = " " if tokenizer.rule.level == "word" else ""  # between prefix and text
-        self.bare = bool(self.space) and prefix[-1:].isspace()
-        given = tokenizer.bos is None and tokenizer.rule.tokens(prefix)
-        self.known = self.ids if given else self.ids[1:]  # without <s> or what stands for it
-        self.reader = _without_embedding(model)
-        self.logits, self.state = _read(self.reader, self.ids, model.zero_state(1))
 
-    def text(self, number: int) -> Text:
-        """Sample `number`, not begun."""
-        return Text(stream(self.seed, SAMPLE, number), self._decoder([]), self.bare)
-
-    def _decoder(self, ids: list[int]) -> Decoder:
-        """A decoder that has the prefix and `ids` behind it."""
-        decoder = self.tokenizer.decoder()
-        for token in [*self.known, *ids]:
+    def start(self, prefix: str) -> Start:
+        """Read a prefix."""
+        tokenizer, reader = self.tokenizer, self.reader
+        if self.past is None:
+            ids, _ = prefix_ids(tokenizer, prefix)
+            given = tokenizer.bos is None and bool(tokenizer.rule.tokens(prefix))
+            past = Past([], 0 if given else 1, reader.start())
+        else:
+            past, ids = self.past, tokenizer.encode(prefix).tolist()
+        ids = [*past.ids, *ids]
+        states = past.states
+        if ids[len(past.ids[:-1]) : -1]:
+            _, states = reader.read(ids[len(past.ids[:-1]) : -1], states)
+        past = Past(ids, past.lead, states)
+        z, states = reader.read(ids[-1:], states)
+        decoder = tokenizer.decoder()
+        for token in ids[past.lead :]:
             decoder.feed(token)
-        return decoder
+        return Start(past, decoder, bool(self.space) and prefix[-1:].isspace(), z, states)
+
+    def text(self, start: Start, number: int, attempt: int = 0) -> Text:
+        """Sample `number` after a prefix, not begun."""
+        rng = stream(self.seed, SAMPLE, number, start.name, attempt)
+        return Text(start, rng, start.decoder.fork(), start.bare)
+
+    def texts(self, places: Sequence[tuple[Start, int]], batch: int) -> list[Text]:
+        """A whole text for each (prefix, number): the first attempt that includes what it must."""
+        done: dict[int, Text] = {}
+        waiting, attempt = list(range(len(places))), 0
+        tries = 1 if self.certain else self.terms.tries
+        while waiting:
+            if attempt >= tries:
+                missing = '", "'.join(map(shown, self.terms.must_include))
+                raise ConfigError(f'no text of {tries} includes "{missing}". Allow more tries, or '
+                                  "begin nearer to it with a prefix.")  # fmt: skip
+            ahead = max(1, min(attempt, batch // len(waiting), tries - attempt))
+            drawn = [[self.text(*places[k], attempt + a) for a in range(ahead)] for k in waiting]
+            for _ in self.write([text for several in drawn for text in several]):
+                pass
+            for k, several in zip(waiting, drawn, strict=True):
+                fit = [text for text in several if self._includes(text.body)]
+                if fit:
+                    done[k] = fit[0]
+            waiting, attempt = [k for k in waiting if k not in done], attempt + ahead
+        return [done[k] for k in range(len(places))]
+
+    def _includes(self, body: list[int]) -> bool:
+        """Whether all that is wanted stands in a text."""
+        return all(
+            any(body[k : k + len(run)] == run for k in range(len(body) - len(run) + 1))
+            for run in self.wanted
+        )
 
     def write(self, texts: Sequence[Text]) -> Iterator[None]:
         """Write the texts to their ends, a token of each between two yields."""
-        alive = list(texts)
-        everyone = np.zeros(len(alive), np.int64)
-        z, state, steps = self.logits[:, everyone], self.state.take(everyone), Steps((len(alive),))
-        for count in range(1, self.length + 1):
-            filters = self.early if count <= self.min_length else self.late
+        terms, alive, steps = self.terms, list(texts), Steps((len(texts),))
+        z = np.concatenate([text.start.logits for text in alive], axis=1)
+        states = joined([text.start.states for text in alive])
+        for count in range(1, terms.length + 1):
+            filters = self.early if count <= terms.min_length else self.late
             rows = np.ascontiguousarray(z.T, np.float64)  # (B, V)
             drawn = self._choose(alive, rows, filters)
             logprobs = _logprobs(rows, drawn)
@@ -238,103 +222,94 @@ class Run:
                 if token == NONE:
                     text.stopped = "match"
                     continue
-                text.ids.append(token)
-                text.logprobs.append(logprob)
-                text.unread += 1
-                text.add(text.decoder.feed(token), self.stop, self.stop_regex)
-                if token == self.tokenizer.eos:
-                    text.stopped = "end"
-                elif count == self.length and not text.stopped:
-                    text.stopped = "length"
-                if text.stopped in ("end", "length"):
-                    text.add(text.decoder.flush(), self.stop, self.stop_regex)
+                last = "length" if count == terms.length else ""
+                stopped = "end" if token == self.tokenizer.eos else last
+                text.write(token, logprob, stopped, terms.stop, self.stop_regex)
             yield
             going = [k for k, text in enumerate(alive) if not text.stopped]
             if not going:
                 return
             if len(going) < len(alive):
                 alive, drawn = [alive[k] for k in going], drawn[going]
-                state, steps = state.take(np.asarray(going)), Steps((len(going),))
-            z, state = self.reader.predict(drawn, state, steps)
+                states, steps = take(states, np.asarray(going)), Steps((len(going),))
+            z, states = self.reader.step(drawn, states, steps)
 
     def _choose(self, texts: Sequence[Text], rows: Array, filters: Filters) -> Array:
         """The next token of each text (B,), by its next random number and its logits (B, V)."""
         looks = filters.repetition != 1 or filters.no_repeat
-        written = [self.known + text.ids if looks else () for text in texts]
-        weights = weigh(rows, filters, written)
+        written = [text.start.known + text.ids if looks else () for text in texts]
+        barred = [self.guard.after(text.ids) for text in texts] if self.guard else ()
+        weights = weigh(rows, filters, written, barred)
         sums = np.cumsum(weights, axis=1)
         drawn = []
         for k, (text, weight, row) in enumerate(zip(texts, weights, sums, strict=True)):
             u = text.rng.random()
-            token = passed(row, u)
-            if filters.temperature:
+            token = passed(row, u) if row[-1] else NONE
+            if filters.temperature and row[-1]:
                 # Logits off by d between them move a running sum c by c (1 - c) d at the most.
-                margin = SLACK / filters.temperature * u * (1 - u)
+                margin = self.slack / filters.temperature * u * (1 - u)
                 low, high = (u - margin) * row[-1], (u + margin) * row[-1]
                 if low < row[token] - weight[token] or high >= row[token]:
-                    token = next_token(self._precise_logits(text), u, filters, written[k])
-            drawn.append(self._fitting(text, weight, token) if self.match else token)
+                    bars = barred[k] if barred else ()
+                    token = next_token(self._precise_logits(text), u, filters, written[k], bars)
+            if self.match:
+
+                def again(refused: list[int], k: int = k) -> Array:
+                    bars = [*refused, *barred[k]] if barred else refused
+                    return np.asarray(weigh(rows[k : k + 1], filters, [written[k]], [bars])[0])
+
+                token = self._fitting(text, token, weight, again)
+            elif token == NONE:
+                raise self._stuck(text)
+            drawn.append(token)
         return np.array(drawn)
 
-    def _fitting(self, text: Text, weights: Array, token: int) -> int:
-        """The token, or the first drawn after it that the pattern allows; NONE to end the text."""
+    def _fitting(
+        self, text: Text, token: int, weights: Array, again: Callable[[list[int]], Array]
+    ) -> int:
+        """The token, or the first drawn after it that the pattern allows; NONE to end the text.
+
+        Where the filters have left no other, they are applied `again` to what was not refused.
+        """
         assert self.match is not None
-        written = text.text.removeprefix(self.space)
-        while True:
+        so_far, refused = text.text.removeprefix(self.space), []
+        while token != NONE:
             if token == self.tokenizer.eos:
-                fits = self.match.matches(written)
+                fits = self.match.matches(so_far)
             else:
-                ahead = Text(text.rng, self._decoder(text.ids), text.bare, text=text.text)
-                ahead.add(ahead.decoder.feed(token), ())
+                ahead = replace(text, decoder=text.decoder.fork())
+                ahead.add(ahead.decoder.feed(token))
                 fits = self.match.begins(ahead.text.removeprefix(self.space))
             if fits:
                 return token
-            if self.match.matches(written):
+            if self.match.matches(so_far):
                 return NONE
+            refused.append(token)
             weights[token] = 0
+            if not weights.any():
+                weights = again(refused)
             sums = np.cumsum(weights)
-            if not sums[-1]:
-                raise ConfigError(f"{self.match.name}: no token goes on after "
-                                  f'"{shown(text.text)}".')  # fmt: skip
-            token = passed(sums, text.rng.random())
+            token = passed(sums, text.rng.random()) if sums[-1] else NONE
+        if self.match.matches(so_far):
+            return NONE
+        raise self._stuck(text)
 
-    @cached_property
-    def _precise(self) -> tuple[Model, State]:
-        """The model in float64, and its state after all of the prefix but its last id."""
-        params = Params(self.model.params.shapes, np.float64, self.model.params.flat)
-        model = Model(self.model.config, params)
-        state = model.zero_state(1)
-        return model, _read(model, self.ids[:-1], state)[1] if self.ids[1:] else state
+    def _stuck(self, text: Text) -> ConfigError:
+        """What is said of a text that no token may follow."""
+        name = self.match.name if self.match else f"max_copy {self.guard and self.guard.most}"
+        return ConfigError(f'{name}: no token goes on after "{shown(text.text)}".')
 
     def _precise_logits(self, text: Text) -> Array:
         """The logits (V,) after a text; each id is read once in float64, and only if need be."""
-        model, start = self._precise
-        ids = [*self.ids[-1:], *text.ids][-text.unread :]
-        z, text.precise = _read(model, ids, text.precise or start)
+        reader, start = self.reader.precise, text.start
+        if start.precise is None:
+            start.precise = reader.start()
+            if start.past.ids[1:]:
+                _, start.precise = reader.read(start.past.ids[:-1], start.precise)
+        ids = [*start.past.ids[-1:], *text.ids][-text.unread :]
+        z, text.precise = reader.read(ids, text.precise or start.precise)
         text.unread = 0
         return np.asarray(z[:, 0])
-
-
-def _without_embedding(model: Model) -> Model:
-    """The same network with one-hot input, where that is worth it: a product less at each step."""
-    config = replace(model.config, embed=0, tied=False, dropout_embed=0.0)
-    layout = shapes(config)
-    if not model.config.embed or config.residual or math.prod(layout["rnn.0.fwd.Wx"]) > TABLE:
-        return model
-    params = Params(layout, model.dtype)
-    for name in layout.keys() - {"rnn.0.fwd.Wx", "head.W"}:
-        params[name][:] = model.params[name]
-    params["head.W"][:] = model.head[0]
-    np.matmul(model.params["embed.W"], model.params["rnn.0.fwd.Wx"].T, out=params["rnn.0.fwd.Wx"])
-    return Model(config, params)
-
-
-def _read(model: Model, ids: Sequence[int], state: State) -> tuple[Array, State]:
-    """Run one text's ids through a model: the logits after the last (V, 1), and the state."""
-    for start in range(0, len(ids), WINDOW):
-        window = np.asarray(ids[start : start + WINDOW])
-        read, state = model.features(window, state, Steps.dense(len(window), 1))
-    return head_logits(np.ascontiguousarray(read[:, -1:]), *model.head), state
 
 
 def _logprobs(rows: Array, ids: Array) -> list[float]:

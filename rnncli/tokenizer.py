@@ -286,6 +286,12 @@ class Tokenizer:
         """SHA-256 (hex) of rule and vocabulary: equal if and only if the ids mean the same."""
         return hashlib.sha256(f"{self.signature} {self.vocabulary.hash}".encode()).hexdigest()
 
+    def require(self, other: "Tokenizer", where: str) -> None:
+        """Raise DataError, naming the file `where`, unless its ids mean the same as these."""
+        if other.hash != self.hash:
+            raise DataError(f"{where}: its vocabulary ({other.hash[:12]}) is not the model's "
+                            f"({self.hash[:12]}). Tokenize with --vocab MODEL.")  # fmt: skip
+
     def to_header(self) -> dict[str, Any]:
         """What stands under `tokenizer` in the header of a data or model file."""
         rule = self.rule

@@ -205,7 +205,7 @@ def test_what_narrows_the_choice_is_an_option(files):
     for text in texts("--no-repeat", 1, "--temperature", 2):
         written = text.split()
         assert len(set(written)) == len(written)
-    assert all(len(text.split()) >= 5 for text in texts("--min-length", 6))
+    assert all(json.loads(row)["tokens"] >= 6 for row in texts("--min-length", 6, "--json"))
 
 
 def test_a_text_stops_where_it_is_told_to_and_matches_what_it_must(files):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnncli.novelty import Training, novel, suffix_array
+from rnncli.novelty import Training, suffix_array
 from rnncli.sampling import Sample
 
 

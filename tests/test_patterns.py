@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rnncli.errors import ConfigError
 from rnncli.nn import Config, Model
 from rnncli.patterns import Pattern
-from rnncli.sampling import generate, stream_one
+from rnncli.sampling import Filters, generate, prefix_ids, stream_one
 from rnncli.tokenizer import Tokenizer
 
 TEXTS = ["call 12 or 345, then 6.", "the 7 cats and the 89 dogs (or 10)"]
@@ -75,10 +76,34 @@ def test_an_impossible_pattern_is_one_clear_error() -> None:
         list(generate(model_of(tokenizer), tokenizer, num=1, match="ab?Z"))
 
 
-def test_bytes_cannot_be_held_to_a_pattern() -> None:
-    tokenizer = Tokenizer.train(TEXTS, "byte")
-    with pytest.raises(ConfigError, match="words and characters"):
-        next(generate(model_of(tokenizer), tokenizer, match="a"))
+def test_a_byte_model_that_is_held_to_a_pattern_writes_ascii() -> None:
+    """Of other characters it would write the first byte before the pattern could refuse them."""
+    tokenizer = Tokenizer.train([*TEXTS, "é" * 400], "byte")
+    model = model_of(tokenizer)
+    free = "".join(s.text for s in generate(model, tokenizer, num=20, length=20))
+    assert not free.isascii()
+    for sample in generate(model, tokenizer, num=20, length=20, match=r"\w+( \w+)*"):
+        assert sample.text.isascii()
+        assert Pattern(r"\w+( \w+)*").begins(sample.text)
+
+
+@pytest.mark.parametrize("filters", [Filters(temperature=0), Filters(top_k=2)])
+def test_filters_apply_to_what_the_pattern_leaves(filters: Filters) -> None:
+    """The most probable tokens may all be refused: then the next ones are the most probable."""
+    tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
+    model = model_of(tokenizer)
+    start = prefix_ids(tokenizer, "the ")[0]
+    state = model.zero_state(1)
+    for token in start:
+        z, state = model.step(np.array([token]), state)
+    digits = [
+        tokenizer.vocabulary.index[digit] for digit in "0123456789" if digit in "".join(TEXTS)
+    ]
+    best = sorted(digits, key=lambda token: -float(z[token, 0]))
+    options = {"num": 200, "length": 1, "match": r"\d+", "filters": filters}
+    seen = {s.ids[0] for s in generate(model, tokenizer, "the ", **options)}
+    assert best[0] in seen
+    assert seen <= set(digits)
 
 
 def test_a_hostile_pattern_ends_in_an_error_not_in_a_wait() -> None:

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import FILE, json_option, note, quiet_option, seed_option, threads_option
+from rnncli.cli.common import (
+    FILE,
+    check_output,
+    json_option,
+    quiet_option,
+    seed_option,
+    threads_option,
+)
+from rnncli.cli.writing import (
+    Printer,
+    Share,
+    String,
+    novelty,
+    prefixes,
+    read_also,
+    tell_unknown,
+    unescaped,
+)
 
 if TYPE_CHECKING:
-    from rnncli.checkpoint import LanguageModel
-    from rnncli.sampling import Sample
+    from collections.abc import Iterable
+
+    from rnncli.texts import Sample
+
+STRING = String()
+WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
 
 
 @click.command()
 @click.argument("model", type=FILE)
-@click.option("--prefix", default="", help="What the text begins with.")
+@click.option("--prefix", type=STRING, multiple=True,
+              help="What the text begins with; may be repeated; - is standard input.")  # fmt: skip
+@click.option("--prefix-file", type=FILE, help="A prefix a line; - is standard input.")
 @click.option(
     "--length",
     type=click.IntRange(1),
@@ -41,25 +61,52 @@ if TYPE_CHECKING:
 @click.option(
     "--no-repeat", type=click.IntRange(0), default=0, help="Write no N tokens in a row twice."
 )
+@click.option("--ban", type=STRING, multiple=True, help="Never write this token; may be repeated.")
+@click.option("--no-unk/--unk", default=True, help="Never write <unk>.")
 @click.option("--min-length", type=click.IntRange(0), default=0, help="Tokens at least.")
-@click.option("--stop", multiple=True, help="End before this text; may be repeated.")
+@click.option("--stop-at-end/--no-stop-at-end", default=True, help="Stop where the text ends.")
+@click.option("--stop", type=STRING, multiple=True, help="End before this text; may be repeated.")
 @click.option("--stop-regex", default="", help="End before what this pattern finds.")
 @click.option("--match", default="", help="Write only what this pattern matches as a whole.")
+@click.option("--must-include", type=STRING, multiple=True,
+              help="Draw texts until one has these tokens in a row; may be repeated.")  # fmt: skip
+@click.option("--tries", type=click.IntRange(1), default=1000,
+              help="With --must-include: how many texts to draw at most.")  # fmt: skip
+@click.option("--against", type=FILE, metavar="DATA",
+              help="Say what each text copies from the training split of this data file "
+              "(about 80 bytes of memory a token of it).")  # fmt: skip
+@click.option("--max-copy", type=click.IntRange(1),
+              help="With --against: never write more than N tokens in a row that stand there "
+              "(50 bytes a token).")  # fmt: skip
 @click.option("--beam", type=click.IntRange(1),
               help="Show the N most probable texts that a search of this width finds.")  # fmt: skip
+@click.option("--mix", type=Share(), multiple=True,
+              help="Give another model this share of each probability, as other.npz:0.3; "
+              "may be repeated.")  # fmt: skip
+@click.option("--load-state", type=FILE, help="Go on from where --save-state was.")
+@click.option("--save-state", type=FILE, help="Write where the model stands after the text.")
+@click.option("--separator", help="What ends a text; \\n, \\t and \\0 may be spelled out "
+              "[default: a line end].")  # fmt: skip
+@click.option("--alternatives", type=click.IntRange(0), default=0,
+              help="With --json: the K likeliest tokens in each place.")  # fmt: skip
 @seed_option
-@click.option("--no-unk/--unk", "no_unk", default=True, help="Never write <unk>.")
-@click.option("--stop-at-end/--no-stop-at-end", default=True, help="Stop where the text ends.")
 @json_option
 @threads_option
 @quiet_option
 def sample(
     model: str,
-    prefix: str,
+    prefix: tuple[str, ...],
+    prefix_file: str | None,
     length: int | None,
     num: int,
-    no_unk: bool,
+    against: str | None,
+    max_copy: int | None,
     beam: int | None,
+    mix: tuple[tuple[str, float], ...],
+    load_state: str | None,
+    save_state: str | None,
+    separator: str | None,
+    alternatives: int,
     as_json: bool,
     threads: int,
     quiet: bool,
@@ -68,62 +115,80 @@ def sample(
     """Write text with a model.
 
     One text streams as it is written; several come one after another, each on a line of its own.
-    The same seed gives the same text; text i of a seed does not depend on how many are asked for.
-    What narrows the choice of a token is applied in this order: --repetition, --no-repeat,
-    --temperature, --top-k, --top-p, --min-p, --typical.
+    The same seed gives the same text: text i of a seed after a prefix does not depend on how many
+    are asked for, nor on other prefixes. What narrows the choice of a token is applied in this
+    order: --ban, --no-unk and --max-copy, --repetition, --no-repeat, --temperature, --top-k,
+    --top-p, --min-p, --typical; a token that --match refuses is drawn anew. A text that lacks what
+    it --must-include is drawn anew as a whole.
 
     \b
     rnncli sample model.npz --prefix "I think" --num 5 --temperature 0.8
     rnncli sample shakespeare.npz --prefix "ROMEO:" --length 500
+    rnncli sample model.npz --num 100 --against data.npz --max-copy 8
+    rnncli sample model.npz --prefix-file starts.txt --json --alternatives 5
     """
-    from rnncli import sampling
+    texts = prefixes(prefix, prefix_file)
+    one = num == 1 and len(texts) == 1
+    for wrong, message in (
+        (save_state and not one, "--save-state goes with one text: one prefix, and no --num."),
+        (max_copy and not against, "--max-copy needs --against DATA."),
+        (alternatives and not as_json, "--alternatives goes with --json."),
+        (as_json and separator is not None, "--json does not go with --separator."),
+        (length and options["min_length"] > length, "--min-length is above --length."),
+    ):
+        if wrong:
+            raise click.UsageError(message)
+    if beam is not None:
+        _check_beam({"max_copy": max_copy, **options})
+    if save_state:
+        check_output(save_state, model, *(path for path, _ in mix))
+
+    from rnncli import sampling, states
+    from rnncli.beam import beam as search
     from rnncli.checkpoint import load
-    from rnncli.errors import escaped, shown
+    from rnncli.reading import Reader
 
     language = load(model)
     tokenizer = language.tokenizer
-    _, unknown = sampling.prefix_ids(tokenizer, prefix)
-    if unknown:
-        listed = ", ".join(shown(token) for token in unknown[:10])
-        note(f"not in the vocabulary, read as <unk>: {listed}", quiet)
-    names = sampling.Filters.__dataclass_fields__
-    chosen = {name: options.pop(name) for name in list(options) if name in names}
-    length = length or (200 if tokenizer.rule.level == "word" else 1000)
-    drawn: Iterable[Sample]
+    mixed = [(read_also(path, language).model, share) for path, share in mix]
+    reader = Reader(language.model, mixed)
+    past = states.load(load_state, reader, tokenizer) if load_state else None
+    training, guard = novelty(against, max_copy, language)
+    tell_unknown(language, texts, options["ban"], quiet)
+
+    chosen = {k: options.pop(k) for k in list(options) if k in sampling.Filters.__annotations__}
+    options["length"] = length or max(
+        options["min_length"], 200 if tokenizer.rule.level == "word" else 1000
+    )
+    options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed, "past": past}
+    line_end = unescaped(separator) if separator is not None else "\n"
+    printer = Printer(tokenizer, reader, line_end, alternatives, training, quiet)
+    drawn: Iterable[tuple[str, Sample]]
     if beam is not None:
-        drawn = _beam(language, prefix, length, num, beam, not no_unk, {**chosen, **options})
+        wanted = {name: options[name] for name in ("length", *WITH_BEAM)}
+        found = (
+            search(language.model, tokenizer, text, max(beam, num), normalise=0.7, **wanted)[:num]
+            for text in texts
+        )
+        drawn = ((text, one) for text, several in zip(texts, found, strict=True) for one in several)
     else:
-        options |= {"length": length, "filters": sampling.Filters(**chosen)}
-        options["allow_unk"] = not no_unk
-    plain = str if not sys.stdout.isatty() else escaped
-    if num == 1 and not as_json and beam is None:
-        click.echo(plain(prefix), nl=False)
-        for piece in sampling.stream_one(language.model, tokenizer, prefix, **options):
-            click.echo(plain(piece), nl=False)
-        click.echo()
-        return
-    if beam is None:
-        drawn = sampling.generate(language.model, tokenizer, prefix, num=num, **options)
-    for text in drawn:
-        if as_json:
-            row = {"text": prefix + text.text, "prefix": prefix, "logprob": text.logprob,
-                   "tokens": len(text.ids), "stopped": text.stopped}  # fmt: skip
-            click.echo(json.dumps(row, ensure_ascii=False))
-        else:
-            click.echo(plain(prefix + text.text))
+        options |= {"filters": sampling.Filters(**chosen), "guard": guard}
+        samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
+        drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
+    if one and not as_json and beam is None:
+        pieces = sampling.stream_one(language.model, tokenizer, texts[0], **options)
+        written = printer.stream(texts[0], pieces)
+    else:
+        for text, written in drawn:
+            (printer.row if as_json else printer.text)(text, written)
+    if save_state:
+        states.save(save_state, states.after(reader, written), reader, tokenizer)
 
 
-def _beam(
-    language: LanguageModel, prefix: str, length: int, num: int, width: int, unk: bool,
-    others: dict[str, Any],
-) -> list[Sample]:  # fmt: skip
-    """The best `num` texts of a beam search, which leaves nothing to chance."""
-    from rnncli.beam import beam
-
+def _check_beam(options: dict[str, Any]) -> None:
+    """A beam search leaves nothing to chance: it goes with few of the other options."""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
-    for name in others:
-        if context.get_parameter_source(name) is not default:
+    for name in options:
+        if name not in ("ban", "no_unk") and context.get_parameter_source(name) is not default:
             raise click.UsageError(f"--beam does not go with --{name.replace('_', '-')}.")
-    width = max(width, num)
-    return beam(language.model, language.tokenizer, prefix, width, length, 0.7, allow_unk=unk)[:num]

@@ -1,0 +1,122 @@
+"""What texts are written with: a model, or several whose probabilities are mixed.
+
+A `Reader` runs its models side by side over the same ids. Knows no text and no randomness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.errors import ConfigError
+from rnncli.nn import Model, Params, State, Steps
+from rnncli.nn.head import logits
+from rnncli.nn.model import shapes
+
+Array = NDArray[Any]
+States: TypeAlias = tuple[State, ...]  # one of each model
+
+WINDOW = 1024  # steps that are run through a model together
+TABLE = 1 << 22  # entries of an embedding multiplied by the first layer's weights
+
+
+class Reader:
+    """Models over one vocabulary, each with its share: p = sum of share * p of the model.
+
+    Of one model the logits are its own; of several, the logarithm of the mixture.
+    """
+
+    def __init__(self, model: Model, mix: Sequence[tuple[Model, float]] = ()) -> None:
+        self.models = [model, *(other for other, _ in mix)]
+        self.shares = [1 - math.fsum(share for _, share in mix), *(share for _, share in mix)]
+        if not all(0 < share <= 1 for share in self.shares):
+            raise ConfigError("the shares of a mixture must be above 0, and together below 1.")
+        if len({model.config.classes for model in self.models}) > 1:
+            raise ConfigError("the models of a mixture must have one vocabulary.")
+        self._quick = [_without_embedding(model) for model in self.models]
+
+    @cached_property
+    def precise(self) -> Reader:
+        """The same in float64."""
+        models = [
+            Model(m.config, Params(m.params.shapes, np.float64, m.params.flat)) for m in self.models
+        ]
+        return Reader(models[0], list(zip(models[1:], self.shares[1:], strict=True)))
+
+    def start(self, B: int = 1) -> States:
+        """The states of B texts that have not begun."""
+        return tuple(model.zero_state(B) for model in self._quick)
+
+    def step(self, ids: Array, states: States, steps: Steps) -> tuple[Array, States]:
+        """The next token (B,) of each of B texts: the logits after it (V, B), and the states."""
+        if len(states) == 1:
+            z, state = self._quick[0].predict(ids, states[0], steps)
+            return z, (state,)
+        read = [m.predict(ids, s, steps) for m, s in zip(self._quick, states, strict=True)]
+        return self._mixed([z for z, _ in read]), tuple(state for _, state in read)
+
+    def read(self, ids: Sequence[int], states: States) -> tuple[Array, States]:
+        """Run one text's ids through: the logits after the last (V, 1), and the states."""
+        for start in range(0, len(ids), WINDOW):
+            window = np.asarray(ids[start : start + WINDOW])
+            steps = Steps.dense(len(window), 1)
+            read = [m.features(window, s, steps) for m, s in zip(self._quick, states, strict=True)]
+            states = tuple(state for _, state in read)
+        zs = [
+            logits(np.ascontiguousarray(top[:, -1:]), *model.head)
+            for model, (top, _) in zip(self._quick, read, strict=True)
+        ]
+        return self._mixed(zs), states
+
+    def every(self, ids: Sequence[int], states: States) -> Iterator[Array]:
+        """The logits after each of one text's ids, some steps at a time: (V, T)."""
+        for start in range(0, len(ids), WINDOW):
+            window = np.asarray(ids[start : start + WINDOW])
+            z, states = self.step(window, states, Steps.dense(len(window), 1))
+            yield z
+
+    def _mixed(self, zs: list[Array]) -> Array:
+        """The logarithm of the mixture of several softmaxes over logits (V, N)."""
+        if len(zs) == 1:
+            return zs[0]
+        p = np.zeros(zs[0].shape)
+        for z, share in zip(zs, self.shares, strict=True):
+            e = np.exp(z - z.max(axis=0), dtype=np.float64)
+            p += e * (share / e.sum(axis=0))
+        with np.errstate(divide="ignore"):
+            return np.log(p, out=p)
+
+
+def take(states: States, texts: Array) -> States:
+    """The states of some of the texts."""
+    return tuple(state.take(texts) for state in states)
+
+
+def joined(parts: Sequence[States]) -> States:
+    """The states of texts side by side."""
+    out = []
+    for several in zip(*parts, strict=True):
+        c = [state.c for state in several if state.c is not None]
+        h = np.concatenate([state.h for state in several], axis=-1)
+        out.append(State(h, np.concatenate(c, axis=-1) if c else None))
+    return tuple(out)
+
+
+def _without_embedding(model: Model) -> Model:
+    """The same network with one-hot input, where that is worth it: a product less at each step."""
+    config = replace(model.config, embed=0, tied=False, dropout_embed=0.0)
+    layout = shapes(config)
+    if not model.config.embed or config.residual or math.prod(layout["rnn.0.fwd.Wx"]) > TABLE:
+        return model
+    params = Params(layout, model.dtype)
+    for name in layout.keys() - {"rnn.0.fwd.Wx", "head.W"}:
+        params[name][:] = model.params[name]
+    params["head.W"][:] = model.head[0]
+    np.matmul(model.params["embed.W"], model.params["rnn.0.fwd.Wx"].T, out=params["rnn.0.fwd.Wx"])
+    return Model(config, params)

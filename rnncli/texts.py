@@ -1,0 +1,145 @@
+"""A text and what it is written after: the prefix as it was read, the text as it grows, the sample.
+
+Plain data; who writes is `rnncli.sampling`.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.detokenizer import Decoder
+from rnncli.patterns import Pattern
+from rnncli.reading import States
+from rnncli.tokenizer import Tokenizer
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Sample:
+    """One text that a model wrote: the prefix is no part of it."""
+
+    ids: list[int]  # all that was drawn, a closing </s> too
+    text: str
+    logprob: float  # nats, under the model's own distribution, without filters
+    token_logprobs: list[float]
+    stopped: str  # "end" (</s>), "length", "stop" or "match"
+    body: list[int] = field(default_factory=list)  # the ids that stand whole in `text`
+    past: Past | None = None  # what the text was written after
+
+
+@dataclass
+class Past:
+    """Text that a model has read, and where it stands then."""
+
+    ids: list[int]  # one or more
+    lead: int  # how many of them, 0 or 1, are no text: <s>, or what stands for it
+    states: States  # after all ids but the last
+
+
+def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
+    """The ids that the model reads before it writes, and the tokens of them that it does not know.
+
+    A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
+    stream without a prefix goes on from the newline, or else the most frequent token.
+    """
+    rule, vocabulary = tokenizer.rule, tokenizer.vocabulary
+    text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
+    unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
+    ids: list[int] = tokenizer.encode(text).tolist()
+    if tokenizer.bos is not None:
+        return [tokenizer.bos, *ids], unknown
+    if not ids:
+        counts = vocabulary.counts.copy()
+        counts[tokenizer.unk] = -1
+        ids = [vocabulary.index.get("\n", int(counts.argmax()))]
+    return ids, unknown
+
+
+@dataclass
+class Start:
+    """A prefix that was read."""
+
+    past: Past  # the prefix, and all before it
+    decoder: Decoder  # with all of it behind
+    bare: bool  # it ends in white space: the first piece of a text needs none
+    logits: Array  # (V, 1), after it
+    states: States  # after all of it
+    precise: States | None = None  # after all ids but the last, in float64
+
+    @property
+    def known(self) -> list[int]:
+        """The ids that are text."""
+        return self.past.ids[self.past.lead :]
+
+    @property
+    def name(self) -> int:
+        """A number for the ids, which the random streams of their texts have in their names."""
+        return zlib.crc32(np.asarray(self.past.ids, "<u4").tobytes())
+
+
+@dataclass
+class Text:
+    """A text that is being written."""
+
+    start: Start
+    rng: np.random.Generator
+    decoder: Decoder
+    bare: bool
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)  # of each token in the text
+    text: str = ""
+    stopped: str = ""
+    precise: States | None = None  # the float64 states after all but the last `unread` ids
+    unread: int = 1
+
+    def write(
+        self,
+        token: int,
+        logprob: float,
+        stopped: str = "",
+        stop: Sequence[str] = (),
+        pattern: Pattern | None = None,
+    ) -> None:
+        """Append a token; `stopped` says why it is the last, unless the text is cut in it."""
+        self.ids.append(token)
+        self.logprobs.append(logprob)
+        self.unread += 1
+        self.stopped = stopped
+        piece = self.decoder.feed(token)
+        self.add(piece + self.decoder.flush() if stopped else piece, stop, pattern)
+        self.ends.append(len(self.text))
+
+    def add(self, piece: str, stop: Sequence[str] = (), pattern: Pattern | None = None) -> None:
+        """Append a piece, and cut the text before the first stop string or match in it."""
+        if self.bare and piece:
+            piece, self.bare = piece.removeprefix(" "), False
+        start = len(self.text)
+        self.text += piece
+        found = [self.text.find(s, max(0, start - len(s) + 1)) for s in stop]
+        if pattern is not None and piece:
+            at = pattern.find(self.text)
+            found.append(-1 if at is None else at)
+        cuts = [at for at in found if at >= 0]
+        if cuts:
+            self.text, self.stopped = self.text[: min(cuts)], "stop"
+
+    @property
+    def body(self) -> list[int]:
+        """The ids that stand whole in the text, </s> not among them."""
+        last = len(self.ids) - (self.stopped == "end")
+        return self.ids[: min(last, bisect_right(self.ends, len(self.text)))]
+
+    def sample(self) -> Sample:
+        logprob = math.fsum(self.logprobs)
+        return Sample([*self.ids], self.text, logprob, [*self.logprobs], self.stopped, self.body,
+                      self.start.past)  # fmt: skip
