@@ -278,7 +278,7 @@ class Run:
                 fits = self.match.matches(so_far)
             else:
                 ahead = replace(text, decoder=text.decoder.fork())
-                ahead.add(ahead.decoder.feed(token))
+                ahead.add(token)
                 fits = self.match.begins(ahead.text.removeprefix(self.space))
             if fits:
                 return token

@@ -115,18 +115,25 @@ class Text:
         self.logprobs.append(logprob)
         self.unread += 1
         self.stopped = stopped
-        piece = self.decoder.feed(token)
-        self.add(piece + self.decoder.flush() if stopped else piece, stop, pattern)
+        start = len(self.text)
+        self.add(token)
+        if stopped:
+            self.text += self.decoder.flush()
         self.ends.append(len(self.text))
+        if len(self.text) > start:
+            self._cut(start, stop, pattern)
 
-    def add(self, piece: str, stop: Sequence[str] = (), pattern: Pattern | None = None) -> None:
-        """Append a piece, and cut the text before the first stop string or match in it."""
+    def add(self, token: int) -> None:
+        """Append what a token adds to the text, and nothing else."""
+        piece = self.decoder.feed(token)
         if self.bare and piece:
             piece, self.bare = piece.removeprefix(" "), False
-        start = len(self.text)
         self.text += piece
-        found = [self.text.find(s, max(0, start - len(s) + 1)) for s in stop]
-        if pattern is not None and piece:
+
+    def _cut(self, start: int, stop: Sequence[str], pattern: Pattern | None) -> None:
+        """End the text before the first stop string or match, which ends after `start`."""
+        found = [self.text.find(string, max(0, start - len(string) + 1)) for string in stop]
+        if pattern is not None:
             at = pattern.find(self.text)
             found.append(-1 if at is None else at)
         cuts = [at for at in found if at >= 0]
