@@ -10,6 +10,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,12 @@ class Start:
     states: States  # after all of it
     precise: States | None = None  # after all ids but the last, in float64
 
-    @property
+    @cached_property
     def known(self) -> list[int]:
         """The ids that are text."""
         return self.past.ids[self.past.lead :]
 
-    @property
+    @cached_property
     def name(self) -> int:
         """A number for the ids, which the random streams of their texts have in their names."""
         return zlib.crc32(np.asarray(self.past.ids, "<u4").tobytes())

@@ -182,7 +182,7 @@ class Printer:
             copy = self.training.longest(sample.body)
             run = sample.body[copy.start : copy.start + copy.length]
             row["copied"] = {"tokens": copy.length, "text": self.tokenizer.decode(run),
-                             "row": copy.row, "position": copy.position}  # fmt: skip
+                             "document": copy.row, "position": copy.position}  # fmt: skip
         click.echo(json.dumps(row, ensure_ascii=False))
 
     def _copied(self, sample: Sample) -> None:
@@ -192,6 +192,6 @@ class Printer:
             return
         copy = self.training.longest(sample.body)
         run = self.tokenizer.decode(sample.body[copy.start : copy.start + copy.length])
-        where = f"row {copy.row:,}" if copy.row is not None else f"token {copy.position:,}"
+        where = f"document {copy.row:,}" if copy.row is not None else f"token {copy.position:,}"
         note(f'text {self.shown}: copies {copy.length} tokens in a row from {where}: '
              f'"{shown(run, 200)}"', self.quiet)  # fmt: skip
