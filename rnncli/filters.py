@@ -18,6 +18,7 @@ from rnncli.errors import ConfigError
 Array = NDArray[Any]
 
 LEAST = np.finfo(np.float64).min
+HEAD = 256  # tokens that are sorted first
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,18 @@ def _typical(row: Array, mass: float) -> None:
     p = row[ids] / row[ids].sum()
     surprise = -np.log(p)
     value = -np.abs(surprise - p @ surprise)
-    order = np.argsort(-value, kind="stable")
-    row[ids[order[_count(p[order], mass) :]]] = 0
+    nearest, count = np.arange(len(ids)), HEAD
+    while count < len(ids):  # sort no more of the vocabulary than is needed
+        head = np.flatnonzero(value >= np.partition(value, -count)[-count])
+        if p[head].sum() > mass:
+            nearest = head
+            break
+        count *= 4
+    nearest = nearest[np.argsort(-value[nearest], kind="stable")]
+    kept = nearest[: int(np.searchsorted(np.cumsum(p[nearest]), mass)) + 1]
+    weights = row[ids[kept]]
+    row[:] = 0
+    row[ids[kept]] = weights
 
 
 def _followers(ids: Sequence[int], n: int) -> Array:

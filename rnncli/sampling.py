@@ -102,11 +102,11 @@ def stream_one(
 ) -> Generator[str, None, Sample]:
     """The text of sample 0 piece by piece, as it is written, and the sample as what is returned.
 
-    The prefix is not repeated. A text that has to include something comes as one piece.
+    The prefix is not repeated. A text that may have to be drawn anew comes as one piece.
     """
     run = Run(Reader(model, mix), tokenizer, filters, seed, Terms(**terms), past, guard)
     start, told = run.start(prefix), 0
-    if run.wanted:
+    if run.demanding:
         (text,) = run.texts([(start, 0)], 64)
         yield text.text
         return text.sample()
@@ -181,28 +181,43 @@ class Run:
         return Text(start, rng, start.decoder.fork(), start.bare)
 
     def texts(self, places: Sequence[tuple[Start, int]], batch: int) -> list[Text]:
-        """A whole text for each (prefix, number): the first attempt that includes what it must."""
+        """A whole text for each (prefix, number): the first attempt that is as it must be."""
         done: dict[int, Text] = {}
         waiting, attempt = list(range(len(places))), 0
         tries = 1 if self.certain else self.terms.tries
         while waiting:
             if attempt >= tries:
-                missing = '", "'.join(map(shown, self.terms.must_include))
-                raise ConfigError(f'no text of {tries} includes "{missing}". Allow more tries, or '
-                                  "begin nearer to it with a prefix.")  # fmt: skip
+                raise ConfigError(f"no text of {tries} {self._demand}. Allow more tries or a "
+                                  "greater length, or begin nearer to it.")  # fmt: skip
             ahead = max(1, min(attempt, batch // len(waiting), tries - attempt))
             drawn = [[self.text(*places[k], attempt + a) for a in range(ahead)] for k in waiting]
             for _ in self.write([text for several in drawn for text in several]):
                 pass
             for k, several in zip(waiting, drawn, strict=True):
-                fit = [text for text in several if self._includes(text.body)]
+                fit = [text for text in several if self._accepts(text)]
                 if fit:
                     done[k] = fit[0]
             waiting, attempt = [k for k in waiting if k not in done], attempt + ahead
         return [done[k] for k in range(len(places))]
 
-    def _includes(self, body: list[int]) -> bool:
-        """Whether all that is wanted stands in a text."""
+    @property
+    def demanding(self) -> bool:
+        """Whether a text may have to be drawn anew as a whole."""
+        return bool(self.wanted or self.match)
+
+    @property
+    def _demand(self) -> str:
+        words = '", "'.join(map(shown, self.terms.must_include))
+        parts = [f'includes "{words}"'] if words else []
+        if self.match:
+            parts.append(f"matches {self.match.name} within {self.terms.length} tokens")
+        return " and ".join(parts)
+
+    def _accepts(self, text: Text) -> bool:
+        """Whether all that is wanted stands in a text, and the whole of it matches."""
+        if self.match and not self.match.matches(text.text.removeprefix(self.space)):
+            return False
+        body = text.body
         return all(
             any(body[k : k + len(run)] == run for k in range(len(body) - len(run) + 1))
             for run in self.wanted

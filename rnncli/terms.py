@@ -19,9 +19,10 @@ class Terms:
 
     With `match`, the whole of a text is held to a pattern (the space that joins a word to the
     prefix is not counted): a token that cannot lead to a match is drawn anew, and the text ends
-    where it matches and the model would leave the pattern. With `must_include`, a text without one
-    of these strings is drawn anew as a whole: what is left has the model's own distribution, given
-    that it includes them.
+    where it matches and the model would leave the pattern; of bytes, only ASCII is then written. A
+    text that has no match after `length` tokens, or is without one of the strings of
+    `must_include`, is drawn anew as a whole. Where only `must_include` binds a text, it has the
+    model's own distribution, given that it includes them.
     """
 
     length: int = 200  # tokens at most
@@ -33,7 +34,7 @@ class Terms:
     stop_regex: str = ""  # and before the first match of this pattern
     match: str = ""
     must_include: Sequence[str] = ()
-    tries: int = 1000  # how often a text is drawn until it includes them
+    tries: int = 1000  # how often a text is drawn until it is as it must be
 
     def __post_init__(self) -> None:
         if self.length < 1 or not 0 <= self.min_length <= self.length:

@@ -122,7 +122,7 @@ def test_what_is_copied_is_shown_with_the_document_that_it_comes_from(files):
     assert len(notes) == 10
     first = rows(*words)[0]["copied"]
     assert notes[0] == (
-        f"text 1: copies {first['tokens']} tokens in a row from row {first['row']}: "
+        f"text 1: copies {first['tokens']} tokens in a row from document {first['document']}: "
         f'"{first["text"]}"'
     )
     assert good(*words, "-q").err == ""

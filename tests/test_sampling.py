@@ -142,6 +142,16 @@ def test_random_filters_on_random_logits_equal_the_plain_lists() -> None:
         np.testing.assert_allclose(exact, expected, rtol=1e-9, atol=0, err_msg=str(filters))
 
 
+def test_the_most_typical_of_many_tokens_are_those_of_the_plain_lists() -> None:
+    """Few are sorted, or more and more of them; among them are many of one probability."""
+    rng = np.random.default_rng(6)
+    for logits in (rng.standard_normal(5000) * 3, rng.integers(-3, 4, 5000) / 2):
+        for typical in (0.01, 0.2, 0.9, 0.9999):
+            filters = Filters(typical=typical)
+            expected = plainly(logits.tolist(), filters, ())
+            np.testing.assert_allclose(probabilities(logits, filters), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("filters", "kept"),
     [

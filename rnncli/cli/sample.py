@@ -71,7 +71,7 @@ WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
 @click.option("--must-include", type=STRING, multiple=True,
               help="Draw texts until one has these tokens in a row; may be repeated.")  # fmt: skip
 @click.option("--tries", type=click.IntRange(1), default=1000,
-              help="With --must-include: how many texts to draw at most.")  # fmt: skip
+              help="How many texts --match and --must-include may draw for one.")  # fmt: skip
 @click.option("--against", type=FILE, metavar="DATA",
               help="Say what each text copies from the training split of this data file "
               "(about 80 bytes of memory a token of it).")  # fmt: skip
@@ -118,8 +118,8 @@ def sample(
     The same seed gives the same text: text i of a seed after a prefix does not depend on how many
     are asked for, nor on other prefixes. What narrows the choice of a token is applied in this
     order: --ban, --no-unk and --max-copy, --repetition, --no-repeat, --temperature, --top-k,
-    --top-p, --min-p, --typical; a token that --match refuses is drawn anew. A text that lacks what
-    it --must-include is drawn anew as a whole.
+    --top-p, --min-p, --typical; a token that --match refuses is drawn anew. A text without a match
+    at its full --length, or without what it --must-include, is drawn anew as a whole.
 
     \b
     rnncli sample model.npz --prefix "I think" --num 5 --temperature 0.8

@@ -16,7 +16,7 @@ from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.checkpoint import LanguageModel
-    from rnncli.novelty import Guard, Training
+    from rnncli.novelty import Copy, Guard, Training
     from rnncli.reading import Reader
     from rnncli.texts import Sample
     from rnncli.tokenizer import Tokenizer
@@ -179,10 +179,9 @@ class Printer:
             ]
         row["logprobs"] = each
         if self.training is not None:
-            copy = self.training.longest(sample.body)
-            run = sample.body[copy.start : copy.start + copy.length]
-            row["copied"] = {"tokens": copy.length, "text": self.tokenizer.decode(run),
-                             "document": copy.row, "position": copy.position}  # fmt: skip
+            copy, document, run = self._copy(sample, self.training)
+            row["copied"] = {"tokens": copy.length, "text": run, "document": document,
+                             "position": copy.position}  # fmt: skip
         click.echo(json.dumps(row, ensure_ascii=False))
 
     def _copied(self, sample: Sample) -> None:
@@ -190,8 +189,13 @@ class Printer:
         self.shown += 1
         if self.training is None:
             return
-        copy = self.training.longest(sample.body)
-        run = self.tokenizer.decode(sample.body[copy.start : copy.start + copy.length])
-        where = f"document {copy.row:,}" if copy.row is not None else f"token {copy.position:,}"
+        copy, document, run = self._copy(sample, self.training)
+        where = f"token {copy.position:,}" if document is None else f"document {document:,}"
         note(f'text {self.shown}: copies {copy.length} tokens in a row from {where}: '
              f'"{shown(run, 200)}"', self.quiet)  # fmt: skip
+
+    def _copy(self, sample: Sample, training: Training) -> tuple[Copy, int | None, str]:
+        """The longest copied run, the document that has it (counted from 1), and its text."""
+        copy = training.longest(sample.body)
+        run = self.tokenizer.decode(sample.body[copy.start : copy.start + copy.length])
+        return copy, None if copy.row is None else copy.row + 1, run
