@@ -1,8 +1,8 @@
 """What a model copies: the longest run of tokens that a text shares with the training text.
 
 `Training` finds it after the fact, by a suffix array (Manber and Myers 1993) made by sorting on
-prefixes of doubling length: about 80 bytes a training token while it is made, 16 after. `Guard`
-keeps a text from it token by token: about 50 bytes while it is made, 12 after. Knows no model and
+prefixes of doubling length: 64 bytes a training token while it is made, 16 after. `Guard` keeps a
+text from it token by token: 32 bytes while it is made, 12 after at most. Knows no model and
 no files.
 """
 

@@ -74,10 +74,10 @@ WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
               help="How many texts --match and --must-include may draw for one.")  # fmt: skip
 @click.option("--against", type=FILE, metavar="DATA",
               help="Say what each text copies from the training split of this data file "
-              "(about 80 bytes of memory a token of it).")  # fmt: skip
+              "(64 bytes of memory a token of it).")  # fmt: skip
 @click.option("--max-copy", type=click.IntRange(1),
               help="With --against: never write more than N tokens in a row that stand there "
-              "(50 bytes a token).")  # fmt: skip
+              "(32 bytes a token).")  # fmt: skip
 @click.option("--beam", type=click.IntRange(1),
               help="Show the N most probable texts that a search of this width finds.")  # fmt: skip
 @click.option("--mix", type=Share(), multiple=True,
