@@ -65,15 +65,11 @@ def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) 
 
 
 def next_token(
-    logits: Array,
-    u: float,
-    filters: Filters = PLAIN,
-    written: Sequence[int] = (),
-    barred: Array | Sequence[int] = (),
+    logits: Array, u: float, filters: Filters = PLAIN, written: Sequence[int] = ()
 ) -> int:
     """The id at which the cumulative distribution passes `u`, a number in [0, 1)."""
-    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written], [barred])[0]
-    return passed(np.cumsum(weights), u)
+    sums = np.cumsum(weigh(np.asarray(logits, np.float64)[None], filters, [written])[0])
+    return passed(sums, u)
 
 
 def passed(sums: Array, u: float) -> int:

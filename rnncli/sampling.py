@@ -8,8 +8,8 @@ token a number falls on, the text is read again in float64. Knows no files and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -253,41 +253,24 @@ class Run:
         """The next token of each text (B,), by its next random number and its logits (B, V)."""
         looks = filters.repetition != 1 or filters.no_repeat
         written = [text.start.known + text.ids if looks else () for text in texts]
-        barred = [self.guard.after(text.ids) for text in texts] if self.guard else ()
-        weights = weigh(rows, filters, written, barred)
+        barred = [self.guard.after(text.ids) if self.guard else () for text in texts]
+        weights = weigh(rows, filters, written, barred if self.guard else ())
         sums = np.cumsum(weights, axis=1)
         drawn = []
-        for k, (text, weight, row) in enumerate(zip(texts, weights, sums, strict=True)):
-            u = text.rng.random()
-            token = passed(row, u) if row[-1] else NONE
-            if filters.temperature and row[-1]:
-                # Logits off by d between them move a running sum c by c (1 - c) d at the most.
-                margin = self.slack / filters.temperature * u * (1 - u)
-                low, high = (u - margin) * row[-1], (u + margin) * row[-1]
-                if low < row[token] - weight[token] or high >= row[token]:
-                    bars = barred[k] if barred else ()
-                    token = next_token(self._precise_logits(text), u, filters, written[k], bars)
+        for k, text in enumerate(texts):
+            draw = Draw(self, text, rows[k], filters, written[k], barred[k], weights[k])
+            token = draw.token(sums[k])
             if self.match:
-
-                def again(refused: list[int], k: int = k) -> Array:
-                    bars = [*refused, *barred[k]] if barred else refused
-                    return np.asarray(weigh(rows[k : k + 1], filters, [written[k]], [bars])[0])
-
-                token = self._fitting(text, token, weight, again)
+                token = self._fitting(text, draw, token)
             elif token == NONE:
                 raise self._stuck(text)
             drawn.append(token)
         return np.array(drawn)
 
-    def _fitting(
-        self, text: Text, token: int, weights: Array, again: Callable[[list[int]], Array]
-    ) -> int:
-        """The token, or the first drawn after it that the pattern allows; NONE to end the text.
-
-        Where the filters have left no other, they are applied `again` to what was not refused.
-        """
+    def _fitting(self, text: Text, draw: Draw, token: int) -> int:
+        """The token, or the first drawn after it that the pattern allows; NONE to end the text."""
         assert self.match is not None
-        so_far, refused = text.text.removeprefix(self.space), []
+        so_far = text.text.removeprefix(self.space)
         while token != NONE:
             if token == self.tokenizer.eos:
                 fits = self.match.matches(so_far)
@@ -299,12 +282,7 @@ class Run:
                 return token
             if self.match.matches(so_far):
                 return NONE
-            refused.append(token)
-            weights[token] = 0
-            if not weights.any():
-                weights = again(refused)
-            sums = np.cumsum(weights)
-            token = passed(sums, text.rng.random()) if sums[-1] else NONE
+            token = draw.without(token)
         if self.match.matches(so_far):
             return NONE
         raise self._stuck(text)
@@ -314,17 +292,60 @@ class Run:
         name = self.match.name if self.match else f"max_copy {self.guard and self.guard.most}"
         return ConfigError(f'{name}: no token goes on after "{shown(text.text)}".')
 
-    def _precise_logits(self, text: Text) -> Array:
+    def precise_logits(self, text: Text) -> Array:
         """The logits (V,) after a text; each id is read once in float64, and only if need be."""
         reader, start = self.reader.precise, text.start
         if start.precise is None:
             start.precise = reader.start()
             if start.past.ids[1:]:
                 _, start.precise = reader.read(start.past.ids[:-1], start.precise)
-        ids = [*start.past.ids[-1:], *text.ids][-text.unread :]
-        z, text.precise = reader.read(ids, text.precise or start.precise)
-        text.unread = 0
-        return np.asarray(z[:, 0])
+        if text.unread:
+            ids = [*start.past.ids[-1:], *text.ids][-text.unread :]
+            text.logits, text.precise = reader.read(ids, text.precise or start.precise)
+            text.unread = 0
+        return np.asarray(text.logits[:, 0])
+
+
+@dataclass
+class Draw:
+    """One draw of the next token of a text, and what it is drawn from."""
+
+    run: Run
+    of: Text
+    z: Array  # (V,) logits
+    filters: Filters
+    written: Sequence[int]
+    barred: Sequence[int] | Array  # before the filters
+    weights: Array  # (V,) after them
+    refused: list[int] = field(default_factory=list)  # after them
+
+    def token(self, sums: Array) -> int:
+        """The token by the text's next random number and the running sums of the weights (V,)."""
+        if not sums[-1]:
+            return NONE
+        u = self.of.rng.random()
+        token = passed(sums, u)
+        if self.filters.temperature:
+            # Logits off by d between them move a running sum c by c (1 - c) d at the most.
+            margin = self.run.slack / self.filters.temperature * u * (1 - u)
+            low, high = (u - margin) * sums[-1], (u + margin) * sums[-1]
+            if low < sums[token] - self.weights[token] or high >= sums[token]:
+                token = passed(np.cumsum(self._weigh(self.run.precise_logits(self.of))), u)
+        return token
+
+    def without(self, token: int) -> int:
+        """Another token: where the filters left no other, they are applied to what is left."""
+        self.refused.append(token)
+        self.weights[token] = 0
+        if not self.weights.any():
+            self.barred, self.refused = [*self.barred, *self.refused], []
+            self.weights = self._weigh(self.z)
+        return self.token(np.cumsum(self.weights))
+
+    def _weigh(self, z: Array) -> Array:
+        weights = weigh(z[None], self.filters, [self.written], [self.barred])[0]
+        weights[self.refused] = 0
+        return np.asarray(weights)
 
 
 def _logprobs(rows: Array, ids: Array) -> list[float]:

@@ -101,6 +101,7 @@ class Text:
     text: str = ""
     stopped: str = ""
     precise: States | None = None  # the float64 states after all but the last `unread` ids
+    logits: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (V, 1) in float64, after them
     unread: int = 1
 
     def write(

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli import sampling
 from rnncli.errors import ConfigError
-from rnncli.nn import Config, Model
+from rnncli.nn import Config, Model, Params
+from rnncli.novelty import Guard
 from rnncli.patterns import Pattern
 from rnncli.sampling import Filters, generate, prefix_ids, stream_one
 from rnncli.tokenizer import Tokenizer
@@ -101,6 +103,26 @@ def test_filters_apply_to_what_the_pattern_leaves(filters: Filters) -> None:
     seen = {s.ids[0] for s in generate(model, tokenizer, "the ", **options)}
     assert best[0] in seen
     assert seen <= set(digits)
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters(top_k=3), Filters(typical=0.3)])
+def test_what_is_drawn_anew_is_that_of_the_model_in_float64(
+    filters: Filters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a text is read again; the guard and the refusals hold there too."""
+    tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
+    model = model_of(tokenizer)
+    precise = Model(model.config, Params(model.params.shapes, np.float64, model.params.flat))
+    options: dict[str, Any] = {
+        "num": 8, "length": 10, "match": r"[a-e ]+[0-9]?[a-z ]*", "filters": filters,
+        "guard": Guard(tokenizer.encode(" ".join(TEXTS)), 2),
+    }  # fmt: skip
+    monkeypatch.setattr(sampling, "SLACK", 0.0)
+    expected = [s.ids for s in generate(precise, tokenizer, **options)]
+    assert len(set(map(tuple, expected))) > 2
+    for slack in (0.01, 1e9):
+        monkeypatch.setattr(sampling, "SLACK", slack)
+        assert [s.ids for s in generate(model, tokenizer, **options)] == expected
 
 
 def test_a_text_that_finds_no_end_in_time_is_drawn_anew() -> None:

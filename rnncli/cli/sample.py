@@ -153,7 +153,7 @@ def sample(
     mixed = [(read_also(path, language).model, share) for path, share in mix]
     reader = Reader(language.model, mixed)
     past = states.load(load_state, reader, tokenizer) if load_state else None
-    training, guard = novelty(against, max_copy, language)
+    training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
     tell_unknown(language, texts, options["ban"], quiet)
 
     chosen = {k: options.pop(k) for k in list(options) if k in sampling.Filters.__annotations__}

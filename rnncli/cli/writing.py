@@ -98,9 +98,9 @@ def read_also(path: str, language: LanguageModel) -> LanguageModel:
 
 
 def novelty(
-    against: str | None, max_copy: int | None, language: LanguageModel
+    against: str | None, max_copy: int | None, language: LanguageModel, told: bool
 ) -> tuple[Training | None, Guard | None]:
-    """What is known of the training text: to say what is copied, and to keep from it."""
+    """What is known of the training text: to tell what is copied, and to keep from it."""
     if against is None:
         return None, None
     from rnncli.dataset import Dataset
@@ -109,7 +109,7 @@ def novelty(
     data = Dataset.open(against)
     language.tokenizer.require(data.tokenizer, against)
     split = data.splits["train"]
-    training = Training(split.ids, split.starts, split.rows)
+    training = Training(split.ids, split.starts, split.rows) if told else None
     return training, Guard(split.ids, max_copy) if max_copy else None
 
 
