@@ -19,7 +19,7 @@ from rnncli.nn.model import Batch, Model
 from rnncli.nn.optim import PIECE, squares, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm, Crew, Serial, share, shared
+from rnncli.parallel import Comm, Crew, Serial, keep_memory, share, shared
 
 Array = NDArray[Any]
 
@@ -42,6 +42,7 @@ class Stepper:
         processes: int = 1,
         comm: Comm | None = None,
     ) -> None:
+        keep_memory()
         place = shared if processes > 1 else np.copy
         layout = model.params
         self.model = Model(model.config, layout.like(place(layout.flat)))
