@@ -21,9 +21,12 @@ test: .venv/dev  ## style, types, tests
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-bench: $(RNNCLI) ## speed and memory on this machine; with PyTorch in .venv, beside it
-	$(RNNCLI) bench --tokenize corpora/comments.csv --megabytes 1000
-	$(RNNCLI) bench $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
+TORCH = $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
+
+bench: $(RNNCLI) ## speed and memory on this machine, kept in .bench.jsonl; with PyTorch in .venv, beside it
+	$(RNNCLI) bench --start $(TORCH) --results .bench.jsonl
+	$(RNNCLI) bench --tokenize corpora/comments.csv --megabytes 1000 --results .bench.jsonl
+	$(RNNCLI) bench $(TORCH) --results .bench.jsonl
 
 format: .venv/dev  ## lay the code out
 	$(BIN)/ruff check --fix .

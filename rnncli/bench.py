@@ -7,15 +7,20 @@ SGD, on random ids, float32, the state carried. PyTorch is used where it is inst
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ SHAPES = {  # V, H = E, layers, T, B
 }
 CELLS = ("lstm", "gru")
 KINDS = ("train", "generate-1", "generate-64")
+STARTS = 7  # times that a command is started
 
 
 def figures(
@@ -60,6 +66,71 @@ def figures(
                     row["sgemm_gflops"] = round(gflops)
                     row["share"] = round(row["ours"] * flops(shape, cell) / 1e9 / gflops, 2)
                 yield row
+
+
+def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """The geometric mean of the ratios of each kind of figure, and the largest memory ratio."""
+    rows = [row for row in rows if "ratio" in row]
+    out = {}
+    for kind in KINDS:
+        ratios = [row["ratio"] for row in rows if row["kind"] == kind]
+        if ratios:
+            out[kind] = round(statistics.geometric_mean(ratios), 2)
+    memory = [row["memory_ratio"] for row in rows if row["kind"] == "train"]
+    return {**out, "largest_memory_ratio": max(memory)} if memory else out
+
+
+def starting(against: str | None) -> dict[str, float]:
+    """Seconds of whole processes: `rnncli --help`, a short text of a small model, an import."""
+    from rnncli import api
+    from rnncli.checkpoint import LanguageModel
+    from rnncli.config import Config
+    from rnncli.nn.model import Model
+    from rnncli.tokenizer import Tokenizer
+
+    letters = [chr(0x4E00 + k) for k in range(64)]
+    tokenizer = Tokenizer.train(letters, level="char", vocab_size=65, unit="stream")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        model = Model.initial(Config(65, cell="lstm", hidden=128, embed=128))
+        api.save(path, LanguageModel(model, tokenizer))
+        sample = ["-m", "rnncli", "sample", str(path), "--length", "100"]
+        words = {"help": ["-m", "rnncli", "--help"], "sample_100": sample}
+        if against:
+            words[f"import_{against}"] = ["-c", f"import {against}"]
+        return {name: round(_elapsed(rest), 3) for name, rest in words.items()}
+
+
+def _elapsed(words: list[str]) -> float:
+    """The median seconds that Python takes with these words, files in the cache."""
+    times = []
+    for _ in range(STARTS + 1):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+def machine() -> dict[str, Any]:
+    """Where figures come from: processor, system, versions, and the commit of the source."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(
+            (line.partition(": ")[2] for line in lines if line.startswith("model name")), cpu
+        )
+    names = ("rnncli", "numpy", "torch", "mpi4py")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    done = subprocess.run(git, capture_output=True, text=True) if shutil.which("git") else None
+    commit = done.stdout.strip() if done is not None and not done.returncode else None
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    cores = os.cpu_count()
+    return {"date": date, "cpu": cpu, "cores": cores, "system": platform.platform(),
+            "versions": versions, "commit": commit}  # fmt: skip
 
 
 def flops(shape: str, cell: str) -> int:

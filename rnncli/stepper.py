@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from rnncli.batches import Work, stream
 from rnncli.config import Recipe
 from rnncli.nn.model import Batch, Model
-from rnncli.nn.optim import PIECE, squares, update
+from rnncli.nn.optim import PIECE, gather, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm, Crew, Serial, share, shared
+from rnncli.parallel import Comm, Crew, Serial, keep_memory, share, shared
 
 Array = NDArray[Any]
 
@@ -42,6 +42,7 @@ class Stepper:
         processes: int = 1,
         comm: Comm | None = None,
     ) -> None:
+        keep_memory()
         place = shared if processes > 1 else np.copy
         layout = model.params
         self.model = Model(model.config, layout.like(place(layout.flat)))
@@ -86,7 +87,7 @@ class Stepper:
         sums = self.crew.map([("_gather", part) for part in self.parts])
         if self.comm.size > 1:
             self.comm.add(self.grads[0].flat)
-            sums = [squares(self.grads[0].flat)]
+            sums = [gather(self.grads[0].flat)]
         return math.sqrt(sum(value for part in sums for value in part))
 
     def apply(self, norm: float, rate: float, step: int) -> None:
@@ -116,17 +117,11 @@ class Stepper:
             return float(np.sum(out.nats, dtype=np.float64)), out.state
 
     def _gather(self, part: slice) -> list[float]:
-        total = self.grads[0].flat[part]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for grad in self.grads[1:]:
-                total += grad.flat[part]
-        return squares(total)
+        first, *others = (grad.flat[part] for grad in self.grads)
+        return gather(first, others)
 
     def _apply(self, part: slice, factor: float, rate: float, step: int) -> None:
-        recipe, grad = self.recipe, self.grads[0].flat[part]
-        if factor != 1:
-            grad *= grad.dtype.type(factor)
-        if recipe.clip_by == "element" and recipe.clip:
-            np.clip(grad, -recipe.clip, recipe.clip, out=grad)
+        recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
+        limit = recipe.clip if recipe.clip_by == "element" else 0.0
         slots = {name: slot[part] for name, slot in self.slots.items()}
-        update(recipe.rule, self.model.params.flat[part], grad, slots, rate, step, recipe)
+        update(recipe.rule, params[part], grad[part], slots, rate, step, recipe, factor, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ from rnncli.cli.common import json_option, threads_option
     help="Measure rnncli tokenize instead, on this CSV (column body) repeated to --megabytes.",
 )  # fmt: skip
 @click.option("--megabytes", type=click.IntRange(1), default=1000, help="Size for --tokenize.")
+@click.option(
+    "--start", "starts", is_flag=True, help="Measure how long commands take to start instead."
+)
+@click.option(
+    "--results", type=click.Path(dir_okay=False),
+    help="Append the figures to this file (JSON Lines), with machine, versions and commit.",
+)  # fmt: skip
 @json_option
 @threads_option
 def bench(
@@ -30,6 +38,8 @@ def bench(
     seconds: float,
     corpus: str | None,
     megabytes: int,
+    starts: bool,
+    results: str | None,
     as_json: bool,
     threads: int,
 ) -> None:
@@ -40,26 +50,33 @@ def bench(
 
     \b
     rnncli bench char-128 lyrics-256 --against torch
+    rnncli bench --start
     rnncli bench --tokenize corpora/comments.csv --megabytes 1000
     """
     from rnncli import bench as measure
 
-    if corpus is not None:
-        row = measure.tokenizing(Path(corpus), megabytes)
-        click.echo(json.dumps(row) if as_json else _line(row))
-        return
     unknown = set(shapes) - set(measure.SHAPES)
     if unknown:
         known = ", ".join(measure.SHAPES)
         raise click.UsageError(f"there is no shape {min(unknown)} (there are: {known}).")
-    rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
-    for number, figures in enumerate(rows):
-        if as_json:
-            click.echo(json.dumps(figures))
-            continue
-        if number == 0:
+    rows: Iterable[dict[str, Any]]
+    if corpus is not None:
+        rows = [measure.tokenizing(Path(corpus), megabytes)]
+    elif starts:
+        rows = [measure.starting(against)]
+    else:
+        rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
+        if not as_json:
             click.echo("tokens/s, MiB" + (f"; ratio to {against}" if against else ""))
-        click.echo(_line(figures))
+    told = []
+    for row in rows:
+        click.echo(json.dumps(row) if as_json else _line(row))
+        told.append(row)
+    if against and not starts and corpus is None and not as_json:
+        click.echo(f"geometric means of the ratios to {against}: {_line(measure.means(told))}")
+    if results:
+        with open(results, "a", encoding="utf-8") as log:
+            log.write(json.dumps({**measure.machine(), "rows": told}) + "\n")
 
 
 def _line(row: dict[str, Any]) -> str:

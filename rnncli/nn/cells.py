@@ -379,6 +379,48 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
     return da, (dh,)
 
 
+# ------------------------------------------------------------------------------------ a single step
+#
+# What generating needs of a cell, and no more: nothing is kept for a backward, no layer norm, no
+# projection. z = Wh h_prev, fresh, is overwritten; `after` is where the new state is put.
+
+
+def rnn_step(a: Array, z: Array, w: Weights, state: State, after: State) -> None:
+    """One step of `rnn_forward` with tanh: a, z (H, n)."""
+    z += a
+    np.tanh(z, out=after[0])
+
+
+def lstm_step(a: Array, z: Array, w: Weights, state: State, after: State) -> None:
+    """One step of `lstm_forward`: a, z (4H, n)."""
+    h, c = after
+    H = len(c)
+    z += a
+    _tanh_gates(z, 3 * H)
+    np.multiply(state[1], z[H : 2 * H], out=c)
+    u = z[3 * H :]
+    u *= z[:H]
+    c += u
+    np.tanh(c, out=h)
+    h *= z[2 * H : 3 * H]
+
+
+def gru_step(a: Array, z: Array, w: Weights, state: State, after: State) -> None:
+    """One step of `gru_forward`: a, z (3H, n)."""
+    (h,) = after
+    H = len(h)
+    rz, v = z[: 2 * H], z[2 * H :]
+    rz += a[: 2 * H]
+    _tanh_gates(rz, 2 * H)
+    v += w["bn"][:, None]
+    v *= z[:H]
+    v += a[2 * H :]
+    np.tanh(v, out=v)
+    np.subtract(state[0], v, out=h)
+    h *= z[H : 2 * H]
+    h += v
+
+
 class Cell(NamedTuple):
     """What the stack needs to know of a cell."""
 
@@ -386,11 +428,12 @@ class Cell(NamedTuple):
     states: int  # 1: h; 2: h and c
     forward: Callable[..., tuple[Array, State, Cache]]
     backward: Callable[[Array, State, Cache, Weights], tuple[Array, State]]
+    step: Callable[[Array, Array, Weights, State, State], None] | None = None
 
 
 CELLS = {
-    "lstm": Cell(4, 2, lstm_forward, lstm_backward),
-    "gru": Cell(3, 1, gru_forward, gru_backward),
+    "lstm": Cell(4, 2, lstm_forward, lstm_backward, lstm_step),
+    "gru": Cell(3, 1, gru_forward, gru_backward, gru_step),
     "gru-before": Cell(3, 1, gru_before_forward, gru_before_backward),
-    "rnn": Cell(1, 1, rnn_forward, rnn_backward),
+    "rnn": Cell(1, 1, rnn_forward, rnn_backward, rnn_step),
 }

@@ -7,7 +7,7 @@ held by the caller, so that a checkpoint is one array a slot. Knows nothing of l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,21 @@ RULES = {
 
 
 def update(
-    rule: str, params: Array, grads: Array, slots: Slots, lr: float, t: int, recipe: Recipe
-) -> None:
-    """Step t (from 1) of a rule on flat vectors (M,), in place; `grads` may be overwritten."""
+    rule: str, params: Array, grads: Array, slots: Slots, lr: float, t: int, recipe: Recipe,
+    factor: float = 1.0, limit: float = 0.0,
+) -> None:  # fmt: skip
+    """Step t (from 1) of a rule on flat vectors (M,), in place; `grads` may be overwritten.
+
+    The gradient is first multiplied by `factor`, and its elements cut to [-limit, limit].
+    """
     names, step = RULES[rule].slots, RULES[rule].step
     decay = 0.0 if rule == "adamw" else recipe.weight_decay
     for part in _pieces(len(params)):
         p, g = params[part], grads[part]
+        if factor != 1:
+            g *= g.dtype.type(factor)
+        if limit:
+            np.clip(g, -limit, limit, out=g)
         if decay:
             g += decay * p
         step(p, g, tuple(slots[name][part] for name in names), lr, t, recipe)
@@ -128,15 +136,24 @@ def _pieces(size: int) -> Iterator[slice]:
     return (slice(start, start + PIECE) for start in range(0, size, PIECE))
 
 
-def squares(vector: Array) -> list[float]:
-    """The sum of squares of each piece of a vector; not finite when an element is not."""
+def gather(vector: Array, others: Sequence[Array] = ()) -> list[float]:
+    """Add the others to a vector, in place; the sum of squares of each piece of what it is then.
+
+    Not finite when an element is not.
+    """
+    sums = []
     with np.errstate(over="ignore", invalid="ignore"):
-        return [float(np.dot(vector[p], vector[p])) for p in _pieces(len(vector))]
+        for part in _pieces(len(vector)):
+            piece = vector[part]
+            for other in others:
+                piece += other[part]
+            sums.append(float(np.dot(piece, piece)))
+    return sums
 
 
 def norm(vector: Array) -> float:
     """The Euclidean norm; not finite when an element is not."""
-    return math.sqrt(sum(squares(vector)))
+    return math.sqrt(sum(gather(vector)))
 
 
 def clip_norm(grads: Array, limit: float) -> float:

@@ -1,0 +1,79 @@
+"""A token of each of B sequences at a time: a network as generating needs it.
+
+The weights are bound once, and what each token adds to the first layer's gates stands in a table:
+a step is a gather, one small matmul a layer, a few elementwise operations and the head. The plain
+twin is `Model.predict` with a single step, which is also what does the work for networks that the
+short way does not know (`gru-before`, layer norm, projection, two directions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.nn.cells import CELLS
+from rnncli.nn.model import Model
+from rnncli.nn.packed import Steps
+from rnncli.nn.stack import State
+
+Array = NDArray[Any]
+
+TABLE = 1 << 23  # entries of the table at most: 32 MiB of float32
+
+
+class Single:
+    """Reads one token of each sequence: `Single(model)(ids, state)`.
+
+    ids (B,), state -> logits (V, B) of the next token, and the new state. What the embedding adds
+    is computed once: the model must not change meanwhile.
+    """
+
+    def __init__(self, model: Model) -> None:
+        config, params = model.config, model.params
+        self.model, self.cell = model, CELLS[config.cell]
+        self.short = (
+            self.cell.step is not None
+            and config.head == "tokens"
+            and not (config.layer_norm or config.proj or config.bidirectional or config.last_only)
+            and (config.cell != "rnn" or config.activation == "tanh")
+        )
+        if not self.short:
+            return
+        self.layers = [
+            (params.under(f"rnn.{k}.fwd"), config.units(k)) for k in range(config.layers)
+        ]
+        self.head_W, self.head_b = model.head[0], model.head[1][:, None]
+        self.first = self._first_gates()
+
+    def __call__(self, ids: Array, state: State) -> tuple[Array, State]:
+        if not self.short or self.cell.step is None:
+            return self.model.predict(ids, state, Steps((len(ids),)))
+        after = state.zeros()
+        y: Array | None = None
+        for k, (w, H) in enumerate(self.layers):
+            if y is None:
+                a = self.first(ids)
+            else:
+                a = w["Wx"] @ y
+                a += w["b"][:, None]
+            old, new = state.of(k, H, H), after.of(k, H, H)
+            self.cell.step(a, w["Wh"] @ old[0], w, old, new)
+            y = new[0] if y is None or not self.model.config.residual else new[0] + y
+        z = self.head_W @ y
+        z += self.head_b
+        return z, after
+
+    def _first_gates(self) -> Callable[[Array], Array]:
+        """What tokens (B,) add to the first layer's gates: (G*H, B)."""
+        w, embed = self.layers[0][0], self.model.params.get("embed.W")
+        if self.model.config.inputs * len(w["b"]) > TABLE:
+            b = w["b"][:, None]
+            if embed is None:
+                return lambda ids: w["Wx"][ids].T + b
+            return lambda ids: w["Wx"] @ embed[ids].T + b
+        table = w["Wx"] if embed is None else embed @ w["Wx"].T
+        table = table + w["b"]
+        return lambda ids: np.asarray(table[ids].T)
