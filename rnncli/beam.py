@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
-from rnncli.nn import Model, Steps
+from rnncli.nn import Model
 from rnncli.reading import Reader, take
 from rnncli.sampling import PLAIN, Run
 from rnncli.terms import Terms
@@ -83,7 +83,7 @@ def beam(
         paths = [path for _, path in ahead]
         last = np.array([path.ids[-1] for path in paths])
         states = take(states, np.array([k for k, _ in ahead]))
-        z, states = run.reader.step(last, states, Steps((len(paths),)))
+        z, states = run.reader.step(last, states)
     return [_sample(run.text(start, 0), path, tokenizer) for path in done]
 
 
@@ -102,8 +102,7 @@ def _log_softmax(z: Array) -> Array:
 
 
 def _sample(text: Text, path: _Path, tokenizer: Tokenizer) -> Sample:
-    for token, logprob in zip(path.ids[:-1], path.logprobs[:-1], strict=True):
+    for token, logprob in zip(path.ids, path.logprobs, strict=True):
         text.write(token, logprob)
-    ended = "end" if path.ids[-1] == tokenizer.eos else "length"
-    text.write(path.ids[-1], path.logprobs[-1], ended)
+    text.stopped = "end" if path.ids[-1] == tokenizer.eos else "length"
     return text.sample()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from rnncli.errors import ConfigError
 
 Array = NDArray[Any]
+
+BLOCK = 128  # tokens whose weights are summed together in a draw
 
 LEAST = np.finfo(np.float64).min
 HEAD = 256  # tokens that are sorted first
@@ -51,6 +54,11 @@ class Filters:
             if not sound:
                 raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)}.")
 
+    @cached_property
+    def _bans(self) -> Array:
+        """The banned ids, in order, each once."""
+        return np.unique(np.asarray(self.banned, np.int64))
+
 
 PLAIN = Filters()
 
@@ -77,6 +85,39 @@ def passed(sums: Array, u: float) -> int:
     return int(sums.searchsorted(u * sums[-1], "right"))  # u < 1: below V, however it is rounded
 
 
+class Drawn(NamedTuple):
+    """The token that each of B numbers falls on, from `low` to `high` of `whole`: (B,) each."""
+
+    ids: Array  # the last is as good as any where `whole` is 0
+    low: Array
+    high: Array
+    whole: Array
+
+
+def draw(weights: Array, u: Array) -> Drawn:
+    """What `passed` finds for each row of weights (B, V), without summing up the whole of it.
+
+    The sums of blocks say in which block a number in u (B,) falls; only that is gone through.
+    """
+    B, V = weights.shape
+    every = np.arange(B)
+    sums = np.add.reduceat(weights, np.arange(0, V, BLOCK), axis=1, dtype=np.float64)
+    sums = sums.cumsum(axis=1)  # (B, blocks)
+    whole = sums[:, -1]
+    wanted = u * whole  # u < 1: below the whole, however it is rounded
+    block = np.minimum((sums <= wanted[:, None]).sum(axis=1), sums.shape[1] - 1)
+    before = np.where(block, sums[every, block - 1], 0.0)
+    columns = block[:, None] * BLOCK + np.arange(min(BLOCK, V))  # (B, BLOCK)
+    inside = np.where(columns < V, weights[every[:, None], np.minimum(columns, V - 1)], 0)
+    sums = inside.cumsum(axis=1, dtype=np.float64) + before[:, None]
+    at = (sums <= wanted[:, None]).sum(axis=1)
+    # A block may sum up to a little less one by one: then it is the last that weighs anything.
+    last = inside.shape[1] - 1 - (inside[:, ::-1] > 0).argmax(axis=1)
+    at = np.minimum(at, last)
+    high = sums[every, at]
+    return Drawn(columns[every, at], high - inside[every, at], high, whole)
+
+
 def weigh(
     z: Array,
     filters: Filters,
@@ -92,9 +133,9 @@ def weigh(
     if f.banned or f.repetition != 1 or f.no_repeat or len(barred):
         z = z.copy()
     if f.banned:
-        if not 0 <= min(f.banned) <= max(f.banned) < z.shape[1] or len(set(f.banned)) >= z.shape[1]:
+        if not 0 <= f._bans[0] <= f._bans[-1] < z.shape[1] or len(f._bans) == z.shape[1]:
             raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
-        z[:, list(f.banned)] = -np.inf
+        z[:, f._bans] = -np.inf
     for row, ids in zip(z, barred, strict=bool(barred)):
         row[np.asarray(ids, np.int64)] = -np.inf
     if f.repetition != 1:
@@ -134,7 +175,7 @@ def weigh(
 
 def _count(weights: Array, mass: float) -> int:
     """How many of these weights, from the first on, have `mass` of their sum."""
-    sums = np.cumsum(weights)
+    sums = np.cumsum(weights, dtype=np.float64)
     return int(np.searchsorted(sums, mass * sums[-1])) + 1
 
 
@@ -163,7 +204,7 @@ def _typical(row: Array, mass: float) -> None:
             break
         count *= 4
     nearest = nearest[np.argsort(-value[nearest], kind="stable")]
-    kept = nearest[: int(np.searchsorted(np.cumsum(p[nearest]), mass)) + 1]
+    kept = nearest[: int(np.searchsorted(np.cumsum(p[nearest], dtype=np.float64), mass)) + 1]
     weights = row[ids[kept]]
     row[:] = 0
     row[ids[kept]] = weights

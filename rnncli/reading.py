@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -17,13 +16,12 @@ from numpy.typing import NDArray
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Params, State, Steps
 from rnncli.nn.head import logits
-from rnncli.nn.model import shapes
+from rnncli.nn.single import Single
 
 Array = NDArray[Any]
 States: TypeAlias = tuple[State, ...]  # one of each model
 
 WINDOW = 1024  # steps that are run through a model together
-TABLE = 1 << 22  # entries of an embedding multiplied by the first layer's weights
 
 
 class Reader:
@@ -39,7 +37,7 @@ class Reader:
             raise ConfigError("the shares of a mixture must be above 0, and together below 1.")
         if len({model.config.classes for model in self.models}) > 1:
             raise ConfigError("the models of a mixture must have one vocabulary.")
-        self._quick = [_without_embedding(model) for model in self.models]
+        self._single = [Single(model) for model in self.models]
 
     @cached_property
     def precise(self) -> Reader:
@@ -51,26 +49,23 @@ class Reader:
 
     def start(self, B: int = 1) -> States:
         """The states of B texts that have not begun."""
-        return tuple(model.zero_state(B) for model in self._quick)
+        return tuple(model.zero_state(B) for model in self.models)
 
-    def step(self, ids: Array, states: States, steps: Steps) -> tuple[Array, States]:
+    def step(self, ids: Array, states: States) -> tuple[Array, States]:
         """The next token (B,) of each of B texts: the logits after it (V, B), and the states."""
-        if len(states) == 1:
-            z, state = self._quick[0].predict(ids, states[0], steps)
-            return z, (state,)
-        read = [m.predict(ids, s, steps) for m, s in zip(self._quick, states, strict=True)]
-        return self._mixed([z for z, _ in read]), tuple(state for _, state in read)
+        told = [read(ids, state) for read, state in zip(self._single, states, strict=True)]
+        return self._mixed([z for z, _ in told]), tuple(state for _, state in told)
 
     def read(self, ids: Sequence[int], states: States) -> tuple[Array, States]:
         """Run one text's ids through: the logits after the last (V, 1), and the states."""
         for start in range(0, len(ids), WINDOW):
             window = np.asarray(ids[start : start + WINDOW])
             steps = Steps.dense(len(window), 1)
-            read = [m.features(window, s, steps) for m, s in zip(self._quick, states, strict=True)]
+            read = [m.features(window, s, steps) for m, s in zip(self.models, states, strict=True)]
             states = tuple(state for _, state in read)
         zs = [
             logits(np.ascontiguousarray(top[:, -1:]), *model.head)
-            for model, (top, _) in zip(self._quick, read, strict=True)
+            for model, (top, _) in zip(self.models, read, strict=True)
         ]
         return self._mixed(zs), states
 
@@ -78,8 +73,10 @@ class Reader:
         """The logits after each of one text's ids, some steps at a time: (V, T)."""
         for start in range(0, len(ids), WINDOW):
             window = np.asarray(ids[start : start + WINDOW])
-            z, states = self.step(window, states, Steps.dense(len(window), 1))
-            yield z
+            steps = Steps.dense(len(window), 1)
+            read = [m.predict(window, s, steps) for m, s in zip(self.models, states, strict=True)]
+            states = tuple(state for _, state in read)
+            yield self._mixed([z for z, _ in read])
 
     def _mixed(self, zs: list[Array]) -> Array:
         """The logarithm of the mixture of several softmaxes over logits (V, N)."""
@@ -106,17 +103,3 @@ def joined(parts: Sequence[States]) -> States:
         h = np.concatenate([state.h for state in several], axis=-1)
         out.append(State(h, np.concatenate(c, axis=-1) if c else None))
     return tuple(out)
-
-
-def _without_embedding(model: Model) -> Model:
-    """The same network with one-hot input, where that is worth it: a product less at each step."""
-    config = replace(model.config, embed=0, tied=False, dropout_embed=0.0)
-    layout = shapes(config)
-    if not model.config.embed or config.residual or math.prod(layout["rnn.0.fwd.Wx"]) > TABLE:
-        return model
-    params = Params(layout, model.dtype)
-    for name in layout.keys() - {"rnn.0.fwd.Wx", "head.W"}:
-        params[name][:] = model.params[name]
-    params["head.W"][:] = model.head[0]
-    np.matmul(model.params["embed.W"], model.params["rnn.0.fwd.Wx"].T, out=params["rnn.0.fwd.Wx"])
-    return Model(config, params)

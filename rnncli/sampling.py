@@ -18,8 +18,17 @@ from numpy.typing import NDArray
 
 from rnncli.batches import stream
 from rnncli.errors import ConfigError, shown
-from rnncli.filters import PLAIN, Filters, next_token, passed, probabilities, weigh
-from rnncli.nn import Model, Steps
+from rnncli.filters import (
+    PLAIN,
+    Drawn,
+    Filters,
+    draw,
+    next_token,
+    passed,
+    probabilities,
+    weigh,
+)
+from rnncli.nn import Model
 from rnncli.novelty import Guard
 from rnncli.patterns import Pattern
 from rnncli.reading import Reader, joined, take
@@ -225,29 +234,33 @@ class Run:
 
     def write(self, texts: Sequence[Text]) -> Iterator[None]:
         """Write the texts to their ends, a token of each between two yields."""
-        terms, alive, steps = self.terms, list(texts), Steps((len(texts),))
+        terms, alive, eos = self.terms, list(texts), self.tokenizer.eos
         z = np.concatenate([text.start.logits for text in alive], axis=1)
         states = joined([text.start.states for text in alive])
         for count in range(1, terms.length + 1):
             filters = self.early if count <= terms.min_length else self.late
-            rows = np.ascontiguousarray(z.T, np.float64)  # (B, V)
+            rows = np.ascontiguousarray(z.T)  # (B, V)
             drawn = self._choose(alive, rows, filters)
-            logprobs = _logprobs(rows, drawn)
-            for text, token, logprob in zip(alive, drawn.tolist(), logprobs, strict=True):
+            tokens, logprobs = drawn.tolist(), _logprobs(rows, drawn)
+            for text, token, logprob in zip(alive, tokens, logprobs, strict=True):
                 if token == NONE:
                     text.stopped = "match"
                     continue
-                last = "length" if count == terms.length else ""
-                stopped = "end" if token == self.tokenizer.eos else last
-                text.write(token, logprob, stopped, terms.stop, self.stop_regex)
+                text.write(token, logprob)
+                if token == eos:
+                    text.stopped = "end"
+                elif count == terms.length:
+                    text.stopped = "length"
+                if terms.stop or self.stop_regex:
+                    text.cut(terms.stop, self.stop_regex)
             yield
             going = [k for k, text in enumerate(alive) if not text.stopped]
             if not going:
                 return
             if len(going) < len(alive):
                 alive, drawn = [alive[k] for k in going], drawn[going]
-                states, steps = take(states, np.asarray(going)), Steps((len(going),))
-            z, states = self.reader.step(drawn, states, steps)
+                states = take(states, np.asarray(going))
+            z, states = self.reader.step(drawn, states)
 
     def _choose(self, texts: Sequence[Text], rows: Array, filters: Filters) -> Array:
         """The next token of each text (B,), by its next random number and its logits (B, V)."""
@@ -255,17 +268,27 @@ class Run:
         written = [text.start.known + text.ids if looks else () for text in texts]
         barred = [self.guard.after(text.ids) if self.guard else () for text in texts]
         weights = weigh(rows, filters, written, barred if self.guard else ())
-        sums = np.cumsum(weights, axis=1)
-        drawn = []
-        for k, text in enumerate(texts):
-            draw = Draw(self, text, rows[k], filters, written[k], barred[k], weights[k])
-            token = draw.token(sums[k])
-            if self.match:
-                token = self._fitting(text, draw, token)
-            elif token == NONE:
-                raise self._stuck(text)
-            drawn.append(token)
-        return np.array(drawn)
+        u = np.array([text.rng.random() for text in texts])
+        drawn = draw(weights, u)
+        tokens, none, near = drawn.ids, drawn.whole == 0, self.near(u, drawn, filters)
+        if none.any():
+            tokens[none], near[none] = NONE, False
+            if not self.match:
+                raise self._stuck(texts[int(none.argmax())])
+        for k in range(len(texts)) if self.match else np.flatnonzero(near).tolist():
+            one = Draw(self, texts[k], rows[k], filters, written[k], barred[k], weights[k])
+            token = one.settled(u[k]) if near[k] else int(tokens[k])
+            tokens[k] = self._fitting(texts[k], one, token) if self.match else token
+        return tokens
+
+    def near(self, u: Array, drawn: Drawn, filters: Filters) -> Array:
+        """Where float32 leaves open which token a number falls on: (B,)."""
+        if not filters.temperature:
+            return np.zeros(len(u), bool)
+        # Logits off by d between them move a running sum c by c (1 - c) d at the most.
+        margin = self.slack / filters.temperature * u * (1 - u)
+        low, high = (u - margin) * drawn.whole, (u + margin) * drawn.whole
+        return np.asarray((low < drawn.low) | (high >= drawn.high))
 
     def _fitting(self, text: Text, draw: Draw, token: int) -> int:
         """The token, or the first drawn after it that the pattern allows; NONE to end the text."""
@@ -299,10 +322,10 @@ class Run:
             start.precise = reader.start()
             if start.past.ids[1:]:
                 _, start.precise = reader.read(start.past.ids[:-1], start.precise)
-        if text.unread:
-            ids = [*start.past.ids[-1:], *text.ids][-text.unread :]
+        ids = [*start.past.ids[-1:], *text.ids][text.read :]
+        if ids:
             text.logits, text.precise = reader.read(ids, text.precise or start.precise)
-            text.unread = 0
+            text.read += len(ids)
         return np.asarray(text.logits[:, 0])
 
 
@@ -319,19 +342,9 @@ class Draw:
     weights: Array  # (V,) after them
     refused: list[int] = field(default_factory=list)  # after them
 
-    def token(self, sums: Array) -> int:
-        """The token by the text's next random number and the running sums of the weights (V,)."""
-        if not sums[-1]:
-            return NONE
-        u = self.of.rng.random()
-        token = passed(sums, u)
-        if self.filters.temperature:
-            # Logits off by d between them move a running sum c by c (1 - c) d at the most.
-            margin = self.run.slack / self.filters.temperature * u * (1 - u)
-            low, high = (u - margin) * sums[-1], (u + margin) * sums[-1]
-            if low < sums[token] - self.weights[token] or high >= sums[token]:
-                token = passed(np.cumsum(self._weigh(self.run.precise_logits(self.of))), u)
-        return token
+    def settled(self, u: float) -> int:
+        """The token that u falls on, where float32 leaves that open."""
+        return passed(np.cumsum(self._weigh(self.run.precise_logits(self.of))), u)
 
     def without(self, token: int) -> int:
         """Another token: where the filters left no other, they are applied to what is left."""
@@ -340,7 +353,12 @@ class Draw:
         if not self.weights.any():
             self.barred, self.refused = [*self.barred, *self.refused], []
             self.weights = self._weigh(self.z)
-        return self.token(np.cumsum(self.weights))
+        u = np.array([self.of.rng.random()])
+        drawn = draw(self.weights[None], u)
+        if not drawn.whole[0]:
+            return NONE
+        near = self.run.near(u, drawn, self.filters)[0]
+        return self.settled(u[0]) if near else int(drawn.ids[0])
 
     def _weigh(self, z: Array) -> Array:
         weights = weigh(z[None], self.filters, [self.written], [self.barred])[0]
@@ -351,6 +369,6 @@ class Draw:
 def _logprobs(rows: Array, ids: Array) -> list[float]:
     """log softmax of each row of logits (B, V) at its id."""
     top = rows.max(axis=1)
-    total = np.exp(rows - top[:, None]).sum(axis=1)
+    total = np.exp(rows - top[:, None]).sum(axis=1, dtype=np.float64)
     chosen: list[float] = (rows[np.arange(len(rows)), ids] - top - np.log(total)).tolist()
     return chosen

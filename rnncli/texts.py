@@ -89,7 +89,7 @@ class Start:
 
 @dataclass
 class Text:
-    """A text that is being written."""
+    """A text that is being written: ids as they come, decoded when somebody looks."""
 
     start: Start
     rng: np.random.Generator
@@ -97,56 +97,56 @@ class Text:
     bare: bool
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)  # of each token in the text
-    text: str = ""
-    stopped: str = ""
-    precise: States | None = None  # the float64 states after all but the last `unread` ids
+    stopped: str = ""  # why the last id is the last
+    precise: States | None = None  # float64, after `read` ids, the prefix's last and its own
     logits: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (V, 1) in float64, after them
-    unread: int = 1
+    read: int = 0
+    _text: str = ""
+    _ends: list[int] = field(default_factory=list)  # of each token in the text
 
-    def write(
-        self,
-        token: int,
-        logprob: float,
-        stopped: str = "",
-        stop: Sequence[str] = (),
-        pattern: Pattern | None = None,
-    ) -> None:
-        """Append a token; `stopped` says why it is the last, unless the text is cut in it."""
+    def write(self, token: int, logprob: float) -> None:
+        """Append a token."""
         self.ids.append(token)
         self.logprobs.append(logprob)
-        self.unread += 1
-        self.stopped = stopped
-        start = len(self.text)
-        self.add(token)
-        if stopped:
-            self.text += self.decoder.flush()
-        self.ends.append(len(self.text))
-        if len(self.text) > start:
-            self._cut(start, stop, pattern)
+
+    @property
+    def text(self) -> str:
+        """The text of all ids, or what `cut` has left of it."""
+        if len(self._ends) < len(self.ids):
+            for token in self.ids[len(self._ends) :]:
+                self.add(token)
+                self._ends.append(len(self._text))
+            if self.stopped in ("end", "length"):
+                self._text += self.decoder.flush()
+                self._ends[-1] = len(self._text)
+        return self._text
 
     def add(self, token: int) -> None:
         """Append what a token adds to the text, and nothing else."""
         piece = self.decoder.feed(token)
         if self.bare and piece:
             piece, self.bare = piece.removeprefix(" "), False
-        self.text += piece
+        self._text += piece
 
-    def _cut(self, start: int, stop: Sequence[str], pattern: Pattern | None) -> None:
-        """End the text before the first stop string or match, which ends after `start`."""
-        found = [self.text.find(string, max(0, start - len(string) + 1)) for string in stop]
+    def cut(self, stop: Sequence[str], pattern: Pattern | None) -> None:
+        """End the text before the first stop string or match that ends in what is new in it."""
+        start = len(self._text)
+        if len(self.text) == start:
+            return
+        found = [self._text.find(string, max(0, start - len(string) + 1)) for string in stop]
         if pattern is not None:
-            at = pattern.find(self.text)
+            at = pattern.find(self._text)
             found.append(-1 if at is None else at)
         cuts = [at for at in found if at >= 0]
         if cuts:
-            self.text, self.stopped = self.text[: min(cuts)], "stop"
+            self._text, self.stopped = self._text[: min(cuts)], "stop"
 
     @property
     def body(self) -> list[int]:
         """The ids that stand whole in the text, </s> not among them."""
+        length = len(self.text)
         last = len(self.ids) - (self.stopped == "end")
-        return self.ids[: min(last, bisect_right(self.ends, len(self.text)))]
+        return self.ids[: min(last, bisect_right(self._ends, length))]
 
     def sample(self) -> Sample:
         logprob = math.fsum(self.logprobs)
