@@ -440,7 +440,7 @@ def _summary(
         vocabulary=len(tokenizer), kept=len(tokenizer) - reserved, min_count=min_count,
         coverage=1 - unknown / total, unknown_rate=unknown / total, rarest=rarest,
         splits=dict(splits), table=rows,
-        skipped={why: (number, skipped.first[why]) for why, number in skipped.counts.items()},
+        skipped={why: (number, str(skipped.first[why])) for why, number in skipped.counts.items()},
     )  # fmt: skip
 
 
