@@ -11,7 +11,7 @@ from rnncli.cli.common import FILE, Live, check_output, json_option, note, quiet
 from rnncli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rnncli.dataset import Summary
+    from rnncli.tokenizing import Summary
 
 
 class Shares(click.ParamType):  # type: ignore[type-arg]
@@ -88,9 +88,10 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
-    from rnncli import artefacts, corpus, dataset
+    from rnncli import artefacts, corpus
     from rnncli.rule import Rule
     from rnncli.tokenizer import Tokenizer
+    from rnncli.tokenizing import tokenize as write
 
     vocabulary, reuse = None, options["vocab"]
     check_output(options["output"], *options["inputs"])
@@ -125,7 +126,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
             live.show(f"reading: {share} MB")
 
     try:
-        summary = dataset.tokenize(
+        summary = write(
             corpus.documents(options["inputs"], reading, skipped, progress),
             rule,
             options["output"],
