@@ -7,6 +7,7 @@ how a document is cut into tokens.
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,20 @@ class Document(NamedTuple):
 
 
 @dataclass
+class Part:
+    """Rows of a file: those that begin from byte `at` on, and before `end` (None: all of them).
+
+    `at`, and the `row` and `line` that go with it, move on as the part is read.
+    """
+
+    file: str
+    at: int = 0
+    end: int | None = None
+    row: int = 1  # number of the row to come
+    line: int = 0  # number of lines before it
+
+
+@dataclass
 class Skipped:
     """What to do with a row that cannot be used, and the tally of those left out.
 
@@ -82,6 +97,12 @@ class Skipped:
         """Tally one row."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         self.first.setdefault(reason, where)
+
+    def add(self, other: "Skipped") -> None:
+        """Take over the tally of what comes next."""
+        for reason, number in other.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + number
+            self.first.setdefault(reason, other.first[reason])
 
     def bad(self, reason: str, where: Place, detail: str) -> None:
         """Tally one bad row, or raise DataError with the detail."""
@@ -102,67 +123,105 @@ def documents(
     hears now and then how many bytes (as stored) are read, of how many (None if not known).
     """
     names = [str(path) for path in paths]
-    progress = Progress(on_bytes, _total(names))
+    progress = Progress(on_bytes, total_bytes(names))
     left = reading.limit
     for name in names:
-        with opened(name, progress) as binary:
-            lines = Lines(name, binary, reading.encoding)
-            try:
-                for document in _read(lines, reading, skipped):
-                    yield document
-                    if left is not None and not document.more:
-                        left -= 1
-                        if left == 0:
-                            return
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                where = Place(name, 0, lines.number)
-                raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
-            except UnicodeError:  # of a codec that cannot hand bad bytes through
-                where, encoding = Place(name, 0, lines.number + 1), shown(reading.encoding)
-                raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
-            except OSError as error:
-                raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
+        for document in read(Part(name), reading, skipped, progress):
+            yield document
+            if left is not None and not document.more:
+                left -= 1
+                if left == 0:
+                    return
     progress.done()
 
 
-def _total(names: list[str]) -> int | None:
+def read(
+    part: Part, reading: Reading, skipped: Skipped, progress: Progress | None = None
+) -> Iterator[Document]:
+    """The documents of a part; when they are all taken, it stands where the next row begins."""
+    name, layout = part.file, _Layout()
+    if part.at:  # what the columns are, the beginning of the file says
+        with opened(name, Progress()) as binary:
+            head = Lines(name, binary, reading.encoding)
+            next(_rows(Part(name), head, reading, Skipped("skip"), layout), None)
+    with opened(name, progress or Progress(), part.at) as binary:
+        lines = Lines(name, binary, reading.encoding, part.at, part.line)
+        try:
+            yield from _rows(part, lines, reading, skipped, layout)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            where = Place(name, 0, lines.number)
+            raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
+        except UnicodeError:  # of a codec that cannot hand bad bytes through
+            where, encoding = Place(name, 0, lines.number + 1), shown(reading.encoding)
+            raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
+        except OSError as error:
+            raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
+        part.at, part.line = lines.offset, lines.number
+
+
+def total_bytes(paths: Iterable[str | Path]) -> int | None:
+    """Of all files, as stored; None if not known."""
+    names = [str(path) for path in paths]
     try:
         return None if "-" in names else sum(Path(name).stat().st_size for name in names)
     except OSError:
         return None  # said better when the file is opened
 
 
-def _read(lines: Lines, reading: Reading, skipped: Skipped) -> Iterator[Document]:
+@dataclass
+class _Layout:
+    """What the first row of a file says about the others."""
+
+    width: int = -1  # fields of a row; -1: no row was read yet
+    column: int = -1
+    key: str | None = None  # of JSON Lines
+
+
+def _rows(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
     if reading.whole_file:
         return _whole(lines)
-    suffix = Path(lines.name.removesuffix(".gz")).suffix.lower()[1:]
-    kind = reading.format or ("csv" if lines.name == "-" else suffix)
+    kind = file_format(part.file, reading)
     if kind in ("csv", "tsv"):
-        return _csv(lines, reading, skipped, reading.delimiter or ("," if kind == "csv" else "\t"))
+        return _csv(part, lines, reading, skipped, layout)
     if kind == "jsonl":
-        return _jsonl(lines, reading, skipped)
+        return _jsonl(part, lines, reading, skipped, layout)
     if kind == "txt":
-        return _txt(lines, skipped)
+        return _txt(part, lines, skipped)
     raise ConfigError(
         f"{Place(lines.name)}: the name ends in none of "
         f"{', '.join('.' + f for f in FORMATS)} (or .gz after it). Use --format."
     )
 
 
-def _csv(lines: Lines, reading: Reading, skipped: Skipped, delimiter: str) -> Iterator[Document]:
+def file_format(name: str, reading: Reading) -> str:
+    """One of FORMATS, or another suffix."""
+    suffix = Path(name.removesuffix(".gz")).suffix.lower()[1:]
+    return reading.format or ("csv" if name == "-" else suffix)
+
+
+def delimiter(name: str, reading: Reading) -> str:
+    """What stands between the columns of a file."""
+    return reading.delimiter or ("\t" if file_format(name, reading) == "tsv" else ",")
+
+
+def _csv(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
     csv.field_size_limit(max(csv.field_size_limit(), lines.limit))  # ours is the limit of a row
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    name = lines.name
-    width = column = -1
-    number = 0 if reading.header else 1  # of the row to come, the header being 0
-    while True:
+    name, end = part.file, math.inf if part.end is None else part.end
+    reader = csv.reader(lines, delimiter=delimiter(name, reading), strict=True)
+    width, column = layout.width, layout.column
+    number = 0 if reading.header and not part.at else part.row  # the header is row 0
+    while lines.offset < end:
         lines.begin()
         reason = fault = ""
         fields: list[str] = []
         try:
             fields = next(reader)
         except StopIteration:
-            return
+            break
         except RowTooLongError:
             reason, fault = "row too long", f"the row is longer than {lines.limit >> 20} MiB"
             if lines.number > lines.first:
@@ -186,8 +245,8 @@ def _csv(lines: Lines, reading: Reading, skipped: Skipped, delimiter: str) -> It
             skipped.bad(reason, Place(name, number, line), fault)
         else:
             if width < 0:
-                width = len(fields)
-                column = _column(fields, reading, name)
+                width = layout.width = len(fields)
+                column = layout.column = _column(fields, reading, name)
             if number:
                 text = fields[column]
                 if text and not text.isspace():
@@ -195,6 +254,7 @@ def _csv(lines: Lines, reading: Reading, skipped: Skipped, delimiter: str) -> It
                 else:
                     skipped.count("blank", Place(name, number, line))
         number += 1
+    part.row = number
 
 
 _CSV_FAULTS = {
@@ -232,14 +292,15 @@ def _column(fields: list[str], reading: Reading, name: str) -> int:
     raise DataError(f"{Place(name)}: no {which} ({found_text}). Use --column.")
 
 
-def _txt(lines: Lines, skipped: Skipped) -> Iterator[Document]:
-    for line, text in _single(lines, skipped):
+def _txt(part: Part, lines: Lines, skipped: Skipped) -> Iterator[Document]:
+    for line, text in _single(part, lines, skipped):
         yield Document(text, lines.name, 0, line)
 
 
-def _single(lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
+def _single(part: Part, lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
     """Lines that are a row each, without their ends: number and text."""
-    while True:
+    end = math.inf if part.end is None else part.end
+    while lines.offset < end:
         lines.begin()
         try:
             text = next(lines).rstrip("\r\n")
@@ -257,9 +318,11 @@ def _single(lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
             yield lines.number, text
 
 
-def _jsonl(lines: Lines, reading: Reading, skipped: Skipped) -> Iterator[Document]:
-    key = None if reading.column is None else str(reading.column)
-    for line, text in _single(lines, skipped):
+def _jsonl(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
+    key = layout.key if reading.column is None else str(reading.column)
+    for line, text in _single(part, lines, skipped):
         where = Place(lines.name, 0, line)
         try:
             value = json.loads(text)
@@ -275,7 +338,7 @@ def _jsonl(lines: Lines, reading: Reading, skipped: Skipped) -> Iterator[Documen
             if not known:
                 found = ", ".join(shown(k, 30) for k in list(value)[:20])
                 raise DataError(f"{where}: no key of a known name (found: {found}). Use --column.")
-            key = known[0]
+            key = layout.key = known[0]
         if key not in value:
             found = ", ".join(shown(k, 30) for k in list(value)[:20])
             skipped.bad("missing key", where, f'no key "{shown(key)}" (found: {found})')

@@ -1,6 +1,6 @@
 """Which split each unit of a spooled corpus goes to: exactly in the wanted shares, by the seed.
 
-It counts the tokens of each split and hands out its arrays; all passes over a spool are here.
+It counts the tokens of each split and hands out its arrays; all passes over a corpus are here.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rnncli import artefacts
 from rnncli.rule import SPECIALS, Rule
-from rnncli.spool import Ints, Spool
+from rnncli.spool import Ints, Spooled
 
 TOKENS = 1 << 20  # tokens in memory at once
 _DRAW = 0x5B117  # purpose of the random stream that deals the units out
@@ -34,35 +34,35 @@ class SplitSummary:
 
 
 class Deal:
-    """Which split each token of a spool is in, and all passes over it that need to know."""
+    """Which split each token of a corpus is in, and all passes over it that need to know."""
 
-    def __init__(self, spool: Spool, rule: Rule, split: Sequence[float], seed: int) -> None:
-        self._spool = spool
+    def __init__(self, corpus: Spooled, rule: Rule, split: Sequence[float], seed: int) -> None:
+        self._corpus = corpus
         self._stream = rule.unit == "stream"
         self._seed = seed
-        self.quotas = quotas(spool.tokens if self._stream else spool.units, split)
+        self.quotas = quotas(corpus.tokens if self._stream else corpus.units, split)
 
     def _labelled(self) -> Iterator[tuple[Ints, NDArray[np.int8]]]:
         """Records in blocks with the split of each unit (of a stream: of its first token)."""
         if self._stream:
             ends = np.cumsum(self.quotas)
             done = 0
-            for records in self._spool.records():
+            for records in self._corpus.records():
                 starts = done + np.cumsum(records[:, 0]) - records[:, 0]
                 done += int(records[:, 0].sum())
                 yield records, np.searchsorted(ends, starts, side="right").astype(np.int8)
             return
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, _DRAW])))
         left = np.array(self.quotas)
-        for records in self._spool.records():
+        for records in self._corpus.records():
             # Selection without replacement, a block at a time: the shares come out exactly.
             drawn = rng.multivariate_hypergeometric(left, len(records), method="marginals")
             left -= drawn
             yield records, rng.permutation(np.repeat(np.arange(3, dtype=np.int8), drawn))
 
     def _tokens(self) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int8]]]:
-        """Provisional ids in blocks with the split of each."""
-        take = self._spool.ids()
+        """Ids in blocks with the split of each."""
+        take = self._corpus.ids()
         if self._stream:
             for k, quota in enumerate(self.quotas):
                 for start in range(0, quota, TOKENS):
@@ -79,8 +79,8 @@ class Deal:
                 yield take(stop - start), np.repeat(labels[a : b + 1], lengths)
 
     def count(self) -> Ints:
-        """How often each provisional id is in each split, (3, tokens)."""
-        counts = np.zeros((3, len(SPECIALS) + len(self._spool.numbers)), np.int64)
+        """How often each type is in each split, (3, types)."""
+        counts = np.zeros((3, len(self._corpus.types)), np.int64)
         for ids, labels in self._tokens():
             for k in range(3):
                 part = ids[labels == k]
@@ -112,7 +112,7 @@ class Deal:
         """Characters and bytes of a part of a stream; a line that is cut counts in proportion."""
         low, high = sum(self.quotas[:k]), sum(self.quotas[: k + 1])
         done, sums = 0, np.zeros(2, np.int64)
-        for records in self._spool.records():
+        for records in self._corpus.records():
             ends = done + np.cumsum(records[:, 0])
             starts = ends - records[:, 0]
             done = int(ends[-1])

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 from rnncli.errors import DataError, shown
 
 BLOCK = 1 << 20  # characters of a whole file read at once
+GZIP = b"\x1f\x8b"  # how its files begin
 _PROGRESS = 1 << 20  # bytes between two calls of on_bytes
 
 Buffered: TypeAlias = "io.BufferedReader[_Counted] | gzip.GzipFile"
@@ -38,7 +39,9 @@ class Place(NamedTuple):
 class Progress:
     """Adds up the bytes of all files and calls `on_bytes` every so often."""
 
-    def __init__(self, call: Callable[[int, int | None], None] | None, total: int | None) -> None:
+    def __init__(
+        self, call: Callable[[int, int | None], None] | None = None, total: int | None = None
+    ) -> None:
         self._call, self._total = call, total
         self._read = self._told = 0
 
@@ -70,8 +73,8 @@ class _Counted(io.RawIOBase):
 
 
 @contextmanager
-def opened(name: str, progress: Progress) -> Iterator[Buffered]:
-    """A buffered binary file, unpacked if it begins like gzip."""
+def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]:
+    """A buffered binary file from an offset on, unpacked if it begins like gzip."""
     with ExitStack() as stack:
         if name == "-":
             if sys.stdin is None:
@@ -80,13 +83,19 @@ def opened(name: str, progress: Progress) -> Iterator[Buffered]:
         else:
             try:
                 raw = stack.enter_context(open(name, "rb"))
+                raw.seek(offset)
             except OSError as error:
                 raise DataError(f"{Place(name)}: {error.strerror}.") from None
         binary = io.BufferedReader(_Counted(raw, progress), BLOCK)
-        if binary.peek(2)[:2] == b"\x1f\x8b":
+        if not offset and binary.peek(2)[:2] == GZIP:
             yield stack.enter_context(gzip.GzipFile(fileobj=binary))
         else:
             yield binary
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether this is a name of UTF-8."""
+    return codecs.lookup(encoding).name == "utf-8"
 
 
 class Lines:
@@ -99,16 +108,18 @@ class Lines:
 
     limit = 16 << 20  # bytes of one row, or characters of a text without white space
 
-    def __init__(self, name: str, binary: Buffered, encoding: str, offset: int = 0) -> None:
+    def __init__(
+        self, name: str, binary: Buffered, encoding: str, offset: int = 0, number: int = 0
+    ) -> None:
         self.name = name
-        self.number = 0
+        self.number = number
         self.offset = offset
         self.fault = ""
         self._encoding = encoding
         self._row: list[str] = []  # lines of the current row
         self._begun = offset  # where it begins
         self._ahead: list[str] = []  # lines to be handed out again, last first
-        if offset == 0 and codecs.lookup(encoding).name == "utf-8":
+        if offset == 0 and is_utf8(encoding):
             encoding = "utf-8-sig"
             self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
         self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")

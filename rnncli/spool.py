@@ -1,14 +1,17 @@
 """Documents to provisional ids on the disk, with a record for each unit.
 
-It knows the rule, and nothing of vocabularies, of splits or of data files.
+A `Spool` takes what one process reads; `Spooled` makes one corpus of the pieces of several. They
+know the rule, and nothing of vocabularies, of splits or of data files.
 """
 
+import os
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +28,31 @@ _BUFFER = 1 << 20  # bytes
 Ints = NDArray[np.int64]
 
 
+class Segment(NamedTuple):
+    """Where documents stand in a spool: number of the spool, first unit and id, and how many."""
+
+    spool: int
+    unit: int
+    token: int
+    documents: int
+    units: int
+    tokens: int
+
+
 class Spool:
     """Two nameless temporary files: the provisional ids, and a record for each unit.
 
     A record is four int64: tokens (with `<s>` and `</s>`), number of the document, characters,
-    bytes. The files have no name, so nothing is left behind whatever happens. A part of a corpus
-    spooled elsewhere could be appended once its numbers are mapped onto these.
+    bytes. The files have no name, so nothing is left behind whatever happens; a process forked
+    from this one can fill them, and this one read them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rule: Rule, number: int = 0) -> None:
         self.numbers = Numbers()
-        self.documents = self.units = self.tokens = 0
+        self.number = number
+        self._rule = rule
+        self._encode = Coder(rule, self.numbers)
+        self._units = self._tokens = 0  # in the files
         self._open = ExitStack()
         try:
             self._ids = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
@@ -54,9 +71,11 @@ class Spool:
     ) -> None:  # fmt: skip
         self._open.close()
 
-    def fill(self, documents: Iterable[Document | str], rule: Rule, skipped: Skipped) -> None:
-        """Encode documents with provisional ids, in order of first sight."""
-        encode = Coder(rule, self.numbers)
+    def fill(self, documents: Iterable[Document | str], skipped: Skipped) -> Segment:
+        """Encode documents with provisional ids, in order of first sight; the first is number 0."""
+        encode, rule = self._encode, self._rule
+        first = self._units, self._tokens
+        count = 0  # of documents
         bos, eos = (struct.pack("=I", SPECIALS.index(token)) for token in (BOS, EOS))
         marked = rule.unit != "stream"
         pack = struct.Struct("=4q").pack
@@ -82,24 +101,97 @@ class Spool:
                 chars, size = blank_chars + len(text), blank_bytes + size
                 blank_chars = blank_bytes = 0
                 write_ids(ids)
-                write_record(pack(len(ids) // 4, self.documents, chars, size))
-                self.units += 1
-                self.tokens += len(ids) // 4
+                write_record(pack(len(ids) // 4, count, chars, size))
+                self._units += 1
+                self._tokens += len(ids) // 4
                 filled = True
             if filled and not document.more:
-                self.documents += 1
+                count += 1
                 filled = False
+        self._ids.flush()
+        self._records.flush()
+        return Segment(self.number, *first, count, self._units - first[0], self._tokens - first[1])
+
+    def read_records(self, start: int, count: int) -> Ints:
+        """`count` records from number `start` on, (count, 4)."""
+        data = _pread(self._records.fileno(), start * 32, count * 32)
+        return np.frombuffer(data, np.int64).reshape(-1, 4)
+
+    def read_ids(self, start: int, count: int) -> NDArray[np.uint32]:
+        """`count` provisional ids from number `start` on."""
+        return np.frombuffer(_pread(self._ids.fileno(), start * 4, count * 4), np.uint32)
+
+
+def _pread(descriptor: int, start: int, count: int) -> bytes:
+    data = os.pread(descriptor, count, start)
+    while len(data) < count:
+        more = os.pread(descriptor, count - len(data), start + len(data))
+        if not more:
+            raise DataError("a temporary file was cut short while it was read.")
+        data += more
+    return data
+
+
+class Spooled:
+    """Segments of spools, in order, as one corpus.
+
+    `types` are all its different tokens, the special ones first and the others by the alphabet: so
+    their ids here do not depend on who saw what first. `types_of` gives those of each spool in the
+    order of its own numbers.
+    """
+
+    def __init__(
+        self, spools: Sequence[Spool], segments: Sequence[Segment],
+        types_of: Sequence[Iterable[str]],
+    ) -> None:  # fmt: skip
+        self._spools, self._segments = spools, segments
+        self.documents = sum(segment.documents for segment in segments)
+        self.units = sum(segment.units for segment in segments)
+        self.tokens = sum(segment.tokens for segment in segments)
+        self.types = [*SPECIALS, *sorted(set().union(*types_of))]
+        index = {token: number for number, token in enumerate(self.types)}
+        self._tables = [
+            np.array([*range(len(SPECIALS)), *map(index.__getitem__, types)], np.uint32)
+            for types in types_of
+        ]
 
     def records(self) -> Iterator[Ints]:
-        """The records in blocks of UNITS."""
-        self._records.seek(0)
-        while data := self._records.read(UNITS * 32):
-            yield np.frombuffer(data, np.int64).reshape(-1, 4)  # (units, 4)
+        """The records in blocks of UNITS, wherever the segments end."""
+        blocks: list[Ints] = []
+        room, documents = UNITS, 0
+        for segment in self._segments:
+            spool, done = self._spools[segment.spool], 0
+            while done < segment.units:
+                some = min(room, segment.units - done)
+                block = spool.read_records(segment.unit + done, some)
+                blocks.append(np.add(block, [0, documents, 0, 0]))
+                done, room = done + some, room - some
+                if not room:
+                    yield np.concatenate(blocks)
+                    blocks, room = [], UNITS
+            documents += segment.documents
+        if blocks:
+            yield np.concatenate(blocks)
 
     def ids(self) -> Callable[[int], NDArray[np.uint32]]:
-        """A function that takes the next so many provisional ids, from the first on."""
-        self._ids.seek(0)
-        return lambda count: np.frombuffer(self._ids.read(count * 4), np.uint32)
+        """A function that takes the next so many ids, from the first on."""
+        segments = iter(self._segments)
+        segment, done = next(segments), 0
+
+        def take(count: int) -> NDArray[np.uint32]:
+            nonlocal segment, done
+            blocks = []
+            while count:
+                if done == segment.tokens:
+                    segment, done = next(segments), 0
+                    continue
+                some = min(count, segment.tokens - done)
+                ids = self._spools[segment.spool].read_ids(segment.token + done, some)
+                blocks.append(self._tables[segment.spool][ids])
+                done, count = done + some, count - some
+            return np.concatenate(blocks)
+
+        return take
 
 
 def _parts(

@@ -14,8 +14,9 @@ from rnncli.corpus import Document, Skipped
 from rnncli.dataset import SPLITS
 from rnncli.deal import Deal, SplitSummary
 from rnncli.errors import ConfigError, DataError
+from rnncli.parts import Files, spooled
 from rnncli.rule import SPECIALS, Rule
-from rnncli.spool import Ints, Spool
+from rnncli.spool import Ints, Spooled
 from rnncli.tokenizer import WORD_VOCABULARY, Tokenizer, Vocabulary
 
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
@@ -47,7 +48,7 @@ class Summary:
 
 
 def tokenize(
-    documents: Iterable[Document | str],
+    documents: Iterable[Document | str] | Files,
     rule: Rule,
     path: str | Path,
     *,
@@ -66,19 +67,19 @@ def tokenize(
     vocabulary would hold all of them and leave no `<unk>` to learn from. `vocabulary` reuses that
     of another tokenizer. Units are dealt out by `seed`, exactly in the shares of `split`; a stream
     is cut by position. `skipped` tallies what is left out. Of `inputs` the names without folders go
-    into the header. Raises DataError and ConfigError; then no file is written.
+    into the header. `Files` are read by several processes, if they say so: the same bytes come
+    out. Raises DataError and ConfigError; then no file is written.
     """
     _check_options(rule, vocab_size, min_count, vocabulary, split, seed)
     skipped = Skipped() if skipped is None else skipped
-    with Spool(Path(path).absolute().parent) as spool:
-        spool.fill(documents, rule, skipped)
-        if spool.tokens == 0 or (rule.unit != "stream" and spool.units == 0):
+    with spooled(documents, rule, Path(path).absolute().parent, skipped) as corpus:
+        if corpus.tokens == 0:
             blank = f" ({sum(skipped.counts.values())} rows left out)" if skipped.counts else ""
             raise DataError(f"no tokens in the input{blank}.")
-        deal = Deal(spool, rule, split, seed)
+        deal = Deal(corpus, rule, split, seed)
         counts = deal.count()
         names = [name for name, share in zip(SPLITS, split, strict=False) if share > 0]
-        tokens = [*SPECIALS, *spool.numbers]
+        tokens = corpus.types
         if vocabulary is None:
             first = len(SPECIALS)
             train = zip(tokens[first:], counts[0, first:].tolist(), strict=True)
@@ -94,7 +95,7 @@ def tokenize(
         table = np.array([index.get(token, 0) for token in tokens], np.int64)
         held = {name: k for k, name in enumerate(SPLITS) if name in names}
         splits = {name: deal.summary(k, counts[k], table) for name, k in held.items()}
-        summary = _summary(spool, tokenizer, counts, table, splits, skipped, min_count)
+        summary = _summary(corpus, tokenizer, counts, table, splits, skipped, min_count)
         header = {
             "tokenizer": tokenizer.to_header(),
             "inputs": [Path(name).name for name in inputs],
@@ -142,10 +143,10 @@ def _check_options(
 
 
 def _summary(
-    spool: Spool, tokenizer: Tokenizer, counts: Ints, table: Ints,
+    corpus: Spooled, tokenizer: Tokenizer, counts: Ints, table: Ints,
     splits: Mapping[str, SplitSummary], skipped: Skipped, min_count: int | None,
 ) -> Summary:  # fmt: skip
-    tokens, special = [*SPECIALS, *spool.numbers], len(SPECIALS)
+    tokens, special = corpus.types, len(SPECIALS)
     text = counts[:, special:]
     total = int(text.sum())
     known = table[special:] > 0
@@ -157,7 +158,7 @@ def _summary(
         rare = (tokens[special + k] for k in candidates if text[0, k] == fewest)
         rarest = (max(rare), fewest)
     order = np.argsort(-text[0], kind="stable")
-    ranked = text[:, order].cumsum(axis=1)  # (3, tokens), most frequent first
+    ranked = text[:, order].cumsum(axis=1)  # (3, types), most frequent first
     reserved = len(tokenizer.rule.specials)
     distinct = int(np.count_nonzero(text[0]))
     sizes = [size for size in SIZES if size - reserved < distinct]
@@ -169,7 +170,7 @@ def _summary(
         rows.append((size, 1 - int(found[0]) / train, rate))
     return Summary(
         signature=tokenizer.signature, unit=tokenizer.rule.unit,
-        documents=spool.documents, units=sum(part.units for part in splits.values()),
+        documents=corpus.documents, units=sum(part.units for part in splits.values()),
         tokens=total, distinct=int(np.count_nonzero(text.sum(axis=0))),
         vocabulary=len(tokenizer), kept=len(tokenizer) - reserved, min_count=min_count,
         coverage=1 - unknown / total, unknown_rate=unknown / total, rarest=rarest,
