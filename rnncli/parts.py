@@ -94,8 +94,8 @@ def _starts(name: str, reading: Reading) -> list[int]:
 def _row_start(window: bytes, delimiter: str | None) -> int:
     """Where a row seems to begin in a window; 0 if nowhere. Without delimiter a row is a line.
 
-    The window begins within a quoted field or not: of the two, that is believed of which csv can
-    read more rows of one width.
+    The window begins within a quoted field or not: of the two, that is believed with which csv gets
+    further in rows of one width.
     """
     if delimiter is None:
         return window.find(b"\n") + 1
@@ -104,22 +104,23 @@ def _row_start(window: bytes, delimiter: str | None) -> int:
         quotes += window.count(b'"', done, at)
         done = at + 1
         starts[quotes % 2] = starts[quotes % 2] or done
-    return max(starts, key=lambda start: _rows(window[start:], delimiter) if start else -1)
+    return max(starts, key=lambda start: _reach(window, start, delimiter))
 
 
-def _rows(window: bytes, delimiter: str) -> int:
-    """How many rows of the width of the first one csv can read."""
-    text = io.StringIO(window.decode(errors="replace"), newline="")
+def _reach(window: bytes, start: int, delimiter: str) -> tuple[int, int]:
+    """To which line csv can read rows as wide as the first one, and how many they are."""
+    text = io.StringIO(window[start:].decode(errors="replace"), newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     number = width = 0
     try:
-        for fields in csv.reader(text, delimiter=delimiter, strict=True):
+        for fields in reader if start else ():
             width = width or len(fields)
             if fields and len(fields) != width:
                 break
             number += 1
     except csv.Error:
         pass
-    return number
+    return window.count(b"\n", 0, start) + reader.line_num, number
 
 
 def count_part(part: Part, spool: Spool, reading: Reading, skipped: Skipped) -> Counted:
