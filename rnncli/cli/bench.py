@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import json_option, threads_option
+from rnncli.cli.common import cores, json_option, threads_option
 
 
 @click.command()
@@ -21,6 +21,10 @@ from rnncli.cli.common import json_option, threads_option
     help="Measure rnncli tokenize instead, on this CSV (column body) repeated to --megabytes.",
 )  # fmt: skip
 @click.option("--megabytes", type=click.IntRange(1), default=1000, help="Size for --tokenize.")
+@click.option(
+    "--workers", type=click.IntRange(1),
+    help="Processes for --tokenize, beside one alone [default: the cores].",
+)  # fmt: skip
 @json_option
 @threads_option
 def bench(
@@ -30,6 +34,7 @@ def bench(
     seconds: float,
     corpus: str | None,
     megabytes: int,
+    workers: int | None,
     as_json: bool,
     threads: int,
 ) -> None:
@@ -45,8 +50,8 @@ def bench(
     from rnncli import bench as measure
 
     if corpus is not None:
-        row = measure.tokenizing(Path(corpus), megabytes)
-        click.echo(json.dumps(row) if as_json else _line(row))
+        for row in measure.tokenizing(Path(corpus), megabytes, workers or cores()):
+            click.echo(json.dumps(row) if as_json else _line(row))
         return
     unknown = set(shapes) - set(measure.SHAPES)
     if unknown:
