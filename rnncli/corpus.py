@@ -216,6 +216,7 @@ def _csv(
     number = 0 if reading.header and not part.at else part.row  # the header is row 0
     while lines.offset < end:
         lines.begin()
+        line = lines.number + 1
         reason = fault = ""
         fields: list[str] = []
         try:
@@ -224,21 +225,18 @@ def _csv(
             break
         except RowTooLongError:
             reason, fault = "row too long", f"the row is longer than {lines.limit >> 20} MiB"
-            if lines.number > lines.first:
+            if lines.number > line:
                 fault += ": a quotation mark is not closed"
         except csv.Error as error:
             reason, fault = "bad CSV", _CSV_FAULTS.get(str(error), str(error))
         if reason:
-            line = lines.first
             lines.again()
-        else:
-            line = lines.first
-            if not fields:  # an empty line
-                continue
-            if lines.fault:
-                reason, fault = "undecodable byte", lines.fault
-            elif width >= 0 and len(fields) != width:
-                reason, fault = "ragged row", f"{len(fields)} fields where there should be {width}"
+        elif not fields:  # an empty line
+            continue
+        elif lines.fault:
+            reason, fault = "undecodable byte", lines.fault
+        elif width >= 0 and len(fields) != width:
+            reason, fault = "ragged row", f"{len(fields)} fields where there should be {width}"
         if reason and width < 0:
             raise DataError(f"{Place(name, number, line)}: {fault}.")
         if reason:

@@ -102,7 +102,7 @@ class Lines:
     """The lines of a text, decoded; an iterator that can go on after a fault.
 
     `number` counts the lines and `offset` the bytes before the next one (those of UTF-8). A row may
-    take several: `begin` starts one, `first` is its first line, `fault` tells of a byte in it that
+    take several: `begin` starts one, `fault` tells of a byte in it that
     cannot be decoded, and `again` hands out its lines anew, but for the first.
     """
 
@@ -123,10 +123,6 @@ class Lines:
             encoding = "utf-8-sig"
             self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
         self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
-
-    @property
-    def first(self) -> int:
-        return self.number - max(len(self._row), 1) + 1
 
     def begin(self) -> None:
         self._row = []

@@ -92,18 +92,22 @@ class Spool:
                 skipped.bad("special token", document.where, str(error))
                 continue
             for text, ids in encoded:
-                size = len(text) if text.isascii() else len(text.encode())
+                chars = len(text)
+                size = chars if text.isascii() else len(text.encode())
                 if not ids:  # white space in a stream of words goes with the next line
-                    blank_chars += len(text)
+                    blank_chars += chars
                     blank_bytes += size
                     continue
-                ids = bos + ids + eos if marked else ids
-                chars, size = blank_chars + len(text), blank_bytes + size
-                blank_chars = blank_bytes = 0
+                if marked:
+                    ids = bos + ids + eos
+                else:
+                    chars, size = blank_chars + chars, blank_bytes + size
+                    blank_chars = blank_bytes = 0
+                tokens = len(ids) // 4
                 write_ids(ids)
-                write_record(pack(len(ids) // 4, count, chars, size))
+                write_record(pack(tokens, count, chars, size))
                 self._units += 1
-                self._tokens += len(ids) // 4
+                self._tokens += tokens
                 filled = True
             if filled and not document.more:
                 count += 1
