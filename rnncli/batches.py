@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.artefacts import released
 from rnncli.errors import DataError
 from rnncli.nn.packed import Steps
 
@@ -152,7 +153,8 @@ class Sentences:
         if self.shuffle:
             stream(self.seed, ORDER, epoch).shuffle(pools)
         for pool in pools.tolist():
-            bounds = np.asarray(self.starts[pool : pool + POOL + 1], np.int64)
+            bounds = np.array(self.starts[pool : pool + POOL + 1], np.int64)
+            released(self.starts)
             lengths = np.diff(bounds) - 1
             rng = stream(self.seed, ORDER, epoch, pool)
             draw = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))

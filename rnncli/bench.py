@@ -258,8 +258,12 @@ def _sgemm(seconds: float) -> float:
     return _rate(product, seconds) / 1e9
 
 
-def tokenizing(corpus: Path, megabytes: int) -> dict[str, float]:
-    """MB/s and peak MiB of `rnncli tokenize` on a CSV repeated to a size."""
+def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str, float]]:
+    """MB/s and peak MiB of `rnncli tokenize` on a CSV repeated to a size, by 1 and by N processes.
+
+    `mb_per_cpu_s` is the rate of a core that does nothing else; the peak is that of the largest
+    process.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "long.csv", Path(folder) / "long.npz"
         header, _, body = corpus.read_bytes().partition(b"\n")
@@ -267,21 +271,23 @@ def tokenizing(corpus: Path, megabytes: int) -> dict[str, float]:
             file.write(header + b"\n")
             while file.tell() < megabytes * 1_000_000:
                 file.write(body)
-        command = [sys.executable, "-m", "rnncli", "tokenize", str(source), "-q", "-o", str(target)]
-        command += ["--column", "body"]
-        begin = time.perf_counter()
-        process = subprocess.Popen(command)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
-        if status:
-            raise subprocess.CalledProcessError(status, command)
         size = source.stat().st_size / 1e6
-    return {
-        "megabytes": round(size),
-        "mb_per_s": round(size / seconds, 1),
-        "mb_per_cpu_s": round(size / (usage.ru_utime + usage.ru_stime), 1),
-        "peak_mib": round(usage.ru_maxrss / 1024),
-    }
+        command = [sys.executable, "-m", "rnncli", "tokenize", str(source), "-q", "-o", str(target)]
+        command += ["--column", "body", "--workers"]
+        for number in sorted({1, workers}):
+            begin = time.perf_counter()
+            process = subprocess.Popen([*command, str(number)])
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - begin
+            if status:
+                raise subprocess.CalledProcessError(status, command)
+            yield {
+                "workers": number,
+                "megabytes": round(size),
+                "mb_per_s": round(size / seconds, 1),
+                "mb_per_cpu_s": round(size / (usage.ru_utime + usage.ru_stime), 1),
+                "peak_mib": round(usage.ru_maxrss / 1024),
+            }
 
 
 def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str) -> None:

@@ -89,10 +89,9 @@ class Rule:
 
     def units(self, text: str) -> list[str]:
         """The sentences of `text`, or the whole of it; blank ones are left out."""
-        pieces = sentences(text) if self.unit == "sentence" else [text]
-        if self.unit == "sentence":
-            pieces = [piece.strip() for piece in pieces]
-        return [piece for piece in pieces if piece and not piece.isspace()]
+        if self.unit != "sentence":
+            return [text] if text and not text.isspace() else []
+        return [piece for piece in map(str.strip, sentences(text)) if piece]
 
     def tokens(self, text: str) -> list[str]:
         """`text` as tokens, before any vocabulary; a byte is the character of that number."""

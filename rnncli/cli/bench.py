@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import json_option, threads_option
+from rnncli.cli.common import cores, json_option, threads_option
 
 
 @click.command()
@@ -29,6 +29,10 @@ from rnncli.cli.common import json_option, threads_option
     "--results", type=click.Path(dir_okay=False),
     help="Append the figures to this file (JSON Lines), with machine, versions and commit.",
 )  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1),
+    help="Processes for --tokenize, beside one alone [default: the cores].",
+)  # fmt: skip
 @json_option
 @threads_option
 def bench(
@@ -40,6 +44,7 @@ def bench(
     megabytes: int,
     starts: bool,
     results: str | None,
+    workers: int | None,
     as_json: bool,
     threads: int,
 ) -> None:
@@ -61,7 +66,7 @@ def bench(
         raise click.UsageError(f"there is no shape {min(unknown)} (there are: {known}).")
     rows: Iterable[dict[str, Any]]
     if corpus is not None:
-        rows = [measure.tokenizing(Path(corpus), megabytes)]
+        rows = measure.tokenizing(Path(corpus), megabytes, workers or cores())
     elif starts:
         rows = [measure.starting(against)]
     else:
