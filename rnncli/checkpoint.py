@@ -32,7 +32,7 @@ S = TypeVar("S", bound=Settings)
 COUNTERS = {
     "step": int, "epoch": int, "batch": int, "progress": float, "rate_factor": float,
     "averaged": int, "best_nats": float, "stale": int, "epoch_nats": float, "epoch_tokens": int,
-    "last_epoch_nats": float, "tokens": int, "finished": str,
+    "last_epoch_nats": float, "tokens": int, "finished": str, "ranks": int,
 }  # fmt: skip
 ROW = {"step": int, "epoch": int, "train": float, "valid": float}
 
