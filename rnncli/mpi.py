@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from rnncli.errors import MissingExtra
+from rnncli.errors import MissingExtra, RnncliError
 
 T = TypeVar("T")
 
@@ -56,17 +56,26 @@ class Comm:
 class Ranks(Comm):
     """The ranks of an MPI job."""
 
-    def __init__(self, world: Any) -> None:
-        self.world, self.rank, self.size = world, world.rank, world.size
+    def __init__(self, MPI: Any) -> None:
+        self.MPI, self.world = MPI, MPI.COMM_WORLD
+        self.rank, self.size = self.world.rank, self.world.size
 
     def add(self, vector: Any) -> None:
-        from mpi4py import MPI
-
-        self.world.Allreduce(MPI.IN_PLACE, vector)
+        with self._reaching():
+            self.world.Allreduce(self.MPI.IN_PLACE, vector)
 
     def tell(self, value: T) -> T:
-        told: T = self.world.bcast(value)
+        with self._reaching():
+            told: T = self.world.bcast(value)
         return told
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except self.MPI.Exception as error:
+            lines = str(error).splitlines()
+            raise RnncliError(f"another rank cannot be reached ({lines[0]}).") from None
 
 
 def started() -> bool:
@@ -86,7 +95,7 @@ def world() -> Comm:
         raise MissingExtra(
             "the ranks of mpiexec need mpi4py and an MPI library: pip install 'rnncli[mpi]'."
         ) from None
-    return Ranks(MPI.COMM_WORLD)
+    return Ranks(MPI)
 
 
 def turn() -> None:
