@@ -44,7 +44,7 @@ def fail(kind):
 
 
 def victim(data, model, kind, rank, step):
-    """`rnncli train`, saving at every step, in which one rank does not live to see a step's end."""
+    """`rnncli train`, saving at every step, in which a rank does not live to see a step's end."""
     importlib.import_module("rnncli.cli.train").SAVE_EVERY = 0
     gradient = Stepper.gradient
 
@@ -78,7 +78,7 @@ def main(count):
             done, seconds = torture(data, model, ranks, kind, draw.randrange(ranks), step)
             kept = checkpoint.resume(model)[1].step  # raises if the file is not whole
             told = "told" if SAID[kind] in done.err else "NOT TOLD"
-            where = "whole" if step - 2 < kept + 1 <= step else f"AT STEP {kept} OF {step}"
+            where = "whole" if step - 1 <= kept <= step else f"AT STEP {kept} OF {step}"
             found[f"{kind}: {told}, code {done.code}, {where}"] += 1
             longest = max(longest, seconds)
     print(json.dumps({**found, "longest seconds": round(longest, 2)}))

@@ -21,6 +21,10 @@ from rnncli.cli.common import json_option, threads_option
     help="Measure rnncli tokenize instead, on this CSV (column body) repeated to --megabytes.",
 )  # fmt: skip
 @click.option("--megabytes", type=click.IntRange(1), default=1000, help="Size for --tokenize.")
+@click.option(
+    "--mpi", is_flag=True,
+    help="Measure one and two ranks of one thread, and predict the speed-up of more.",
+)  # fmt: skip
 @json_option
 @threads_option
 def bench(
@@ -30,6 +34,7 @@ def bench(
     seconds: float,
     corpus: str | None,
     megabytes: int,
+    mpi: bool,
     as_json: bool,
     threads: int,
 ) -> None:
@@ -41,8 +46,10 @@ def bench(
     \b
     rnncli bench char-128 lyrics-256 --against torch
     rnncli bench --tokenize corpora/comments.csv --megabytes 1000
+    rnncli bench --mpi char-512 lyrics-256
     """
     from rnncli import bench as measure
+    from rnncli import bench_mpi
 
     if corpus is not None:
         row = measure.tokenizing(Path(corpus), megabytes)
@@ -52,6 +59,11 @@ def bench(
     if unknown:
         known = ", ".join(measure.SHAPES)
         raise click.UsageError(f"there is no shape {min(unknown)} (there are: {known}).")
+    if mpi:
+        shapes = shapes or ("char-512", "lyrics-256")
+        for figures in bench_mpi.figures(list(shapes), rounds, seconds):
+            click.echo(json.dumps(figures) if as_json else _line(figures))
+        return
     rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
     for number, figures in enumerate(rows):
         if as_json:
