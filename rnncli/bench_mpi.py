@@ -55,13 +55,13 @@ def figures(shapes: list[str], rounds: int, seconds: float) -> Iterator[dict[str
             step = statistics.median(taken)
             gain = one / step
             yield {
-                "shape": shape, "ranks": str(ranks), "tokens/s": round(T * B / step),
+                "shape": shape, "ranks": ranks, "tokens/s": round(T * B / step),
                 "ms a step": round(step * 1e3, 1), "speed-up": round(gain, 2),
                 "of ideal": round(gain / ranks, 2),
             }  # fmt: skip
         shares = {B: one}
         for ranks in RANKS:
-            row: dict[str, Any] = {"shape": shape, "ranks": str(ranks)}
+            row: dict[str, Any] = {"shape": shape, "ranks": ranks}
             share = -(-B // ranks)
             if share not in shares:
                 shares[share] = _children(1, "step", shape, share, seconds)["seconds"]

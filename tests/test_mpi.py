@@ -1,5 +1,6 @@
 """Several ranks train what one does, resume to the same bytes, and end together."""
 
+import json
 import os
 import signal
 
@@ -13,7 +14,7 @@ pytest.importorskip("mpi4py")
 import mpi_ranks
 import mpi_torture
 
-from rnncli import checkpoint, cli
+from rnncli import bench_mpi, checkpoint, cli
 from rnncli.batches import Consecutive, Sentences
 from rnncli.config import Recipe
 from rnncli.errors import ConfigError
@@ -142,6 +143,25 @@ def test_a_rank_has_one_process(monkeypatch):
     with pytest.raises(cli.click.BadParameter, match="start more ranks"):
         cli.train.make_context("train", ["d.npz", "-o", "m.npz", "--threads", "2"])
     assert cli.train.make_context("train", ["d.npz", "-o", "m.npz"]).params["threads"] == 1
+
+
+def test_the_cost_of_talking_worked_by_hand():
+    # 2 ranks: 5 messages, and half of 8 bytes out and half in; 8 ranks: 3 rounds, 7/8 each way
+    assert bench_mpi.cost(2, 8, message=10.0, byte=0.5) == 50 + 4
+    assert bench_mpi.cost(8, 8, message=10.0, byte=0.5) == 150 + 7
+
+
+def test_the_bench_measures_two_ranks_and_predicts_more(monkeypatch):
+    monkeypatch.setattr(bench_mpi, "RANKS", (4, 64))
+    words = ("bench", "--mpi", "char-128", "--rounds", 1, "--seconds", 0.1, "--json")
+    reduced, *rows = [json.loads(line) for line in good(*words).out.splitlines()]
+    assert reduced["gb_per_s"] > 0
+    assert [row["ranks"] for row in rows] == [1, 2, 4, 64]
+    assert rows[0]["speed-up"] == 1
+    assert rows[1]["speed-up"] == pytest.approx(2 * rows[1]["of ideal"], abs=0.02)
+    for row in rows[2:]:
+        assert 0 < row["own batch, 10 Gbit/s"] <= row["own batch, 100 Gbit/s"] <= row["ranks"]
+        assert ("same batch, 10 Gbit/s" in row) == (row["ranks"] == 4)  # of 50 sequences
 
 
 # --- the end ---
