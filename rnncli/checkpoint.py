@@ -94,6 +94,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     header, arrays = artefact.header.get("run"), artefact.arrays
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
+    header = {"ranks": 1, **header}  # of which earlier files say nothing
     values: dict[str, Any] = {"history": language.history}
     for name, kind in COUNTERS.items():
         value = header.get(name)
