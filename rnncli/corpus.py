@@ -4,30 +4,23 @@ Reads in bounded memory and says for every fault which file, row and line it is 
 how a document is cut into tokens.
 """
 
-import codecs
 import csv
 import gzip
-import io
 import json
-import sys
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import regex
 
 from rnncli.errors import ConfigError, DataError, shown
+from rnncli.lines import Lines, Place, Progress, RowTooLongError, opened
 
 FORMATS = ("csv", "tsv", "txt", "jsonl")
 COLUMNS = ("body", "text", "comment", "content", "title")  # looked for, in this order
-LIMIT = 16 << 20  # characters of one row, or of a text without white space
-_BLOCK = 1 << 20  # characters of a whole file read at once
-_PROGRESS = 1 << 20  # bytes between two calls of on_bytes
-
-_Buffered: TypeAlias = "io.BufferedReader[_Counted] | gzip.GzipFile"
 
 
 @dataclass(frozen=True)
@@ -66,17 +59,23 @@ class Document(NamedTuple):
     more: bool = False
 
     @property
-    def where(self) -> str:
+    def where(self) -> Place:
         """The place, for messages."""
-        return _where(self.file, self.row, self.line)
+        return Place(self.file, self.row, self.line)
 
 
-def _where(file: str, row: int, line: int) -> str:
-    """A place for messages; a line file has no rows of its own."""
-    name = shown(file, 200)
-    if not line:
-        return f"{name}, text {row}" if row else name
-    return f"{name}, row {row} (line {line})" if row else f"{name}, line {line}"
+@dataclass
+class Part:
+    """Rows of a file: those that begin from byte `at` on, and before `end` (None: all of them).
+
+    `at`, and the `row` and `line` that go with it, move on as the part is read.
+    """
+
+    file: str
+    at: int = 0
+    end: int | None = None
+    row: int = 1  # number of the row to come
+    line: int = 0  # number of lines before it
 
 
 @dataclass
@@ -88,18 +87,24 @@ class Skipped:
 
     on_bad_row: str = "error"  # or "skip"
     counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, str] = field(default_factory=dict)
+    first: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.on_bad_row not in ("error", "skip"):
             raise ConfigError(f"on-bad-row {shown(self.on_bad_row)!r} is neither error nor skip.")
 
-    def count(self, reason: str, where: str) -> None:
+    def count(self, reason: str, where: Place) -> None:
         """Tally one row."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         self.first.setdefault(reason, where)
 
-    def bad(self, reason: str, where: str, detail: str) -> None:
+    def add(self, other: "Skipped") -> None:
+        """Take over the tally of what comes next."""
+        for reason, number in other.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + number
+            self.first.setdefault(reason, other.first[reason])
+
+    def bad(self, reason: str, where: Place, detail: str) -> None:
         """Tally one bad row, or raise DataError with the detail."""
         if self.on_bad_row == "error":
             raise DataError(f"{where}: {detail}. Mend it, or leave it out: --on-bad-row skip.")
@@ -118,204 +123,107 @@ def documents(
     hears now and then how many bytes (as stored) are read, of how many (None if not known).
     """
     names = [str(path) for path in paths]
-    progress = _Progress(on_bytes, _total(names))
+    progress = Progress(on_bytes, total_bytes(names))
     left = reading.limit
     for name in names:
-        with _opened(name, progress) as binary:
-            lines = _Lines(name, binary, reading.encoding)
-            try:
-                for document in _read(lines, reading, skipped):
-                    yield document
-                    if left is not None and not document.more:
-                        left -= 1
-                        if left == 0:
-                            return
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                where = _where(name, 0, lines.number)
-                raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
-            except UnicodeError:  # of a codec that cannot hand bad bytes through
-                where, encoding = _where(name, 0, lines.number + 1), shown(reading.encoding)
-                raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
-            except OSError as error:
-                raise DataError(f"{_where(name, 0, 0)}: {error.strerror or error}.") from None
+        for document in read(Part(name), reading, skipped, progress):
+            yield document
+            if left is not None and not document.more:
+                left -= 1
+                if left == 0:
+                    return
     progress.done()
 
 
-def _read(lines: "_Lines", reading: Reading, skipped: Skipped) -> Iterator[Document]:
-    if reading.whole_file:
-        return _whole(lines)
-    suffix = Path(lines.name.removesuffix(".gz")).suffix.lower()[1:]
-    kind = reading.format or ("csv" if lines.name == "-" else suffix)
-    if kind in ("csv", "tsv"):
-        return _csv(lines, reading, skipped, reading.delimiter or ("," if kind == "csv" else "\t"))
-    if kind == "jsonl":
-        return _jsonl(lines, reading, skipped)
-    if kind == "txt":
-        return _txt(lines, skipped)
-    raise ConfigError(
-        f"{_where(lines.name, 0, 0)}: the name ends in none of "
-        f"{', '.join('.' + f for f in FORMATS)} (or .gz after it). Use --format."
-    )
+def read(
+    part: Part, reading: Reading, skipped: Skipped, progress: Progress | None = None
+) -> Iterator[Document]:
+    """The documents of a part; when they are all taken, it stands where the next row begins."""
+    name, layout = part.file, _Layout()
+    if part.at:  # what the columns are, the beginning of the file says
+        with opened(name, Progress()) as binary:
+            head = Lines(name, binary, reading.encoding)
+            next(_rows(Part(name), head, reading, Skipped("skip"), layout), None)
+    with opened(name, progress or Progress(), part.at) as binary:
+        lines = Lines(name, binary, reading.encoding, part.at, part.line)
+        try:
+            yield from _rows(part, lines, reading, skipped, layout)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            where = Place(name, 0, lines.number)
+            raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
+        except UnicodeError:  # of a codec that cannot hand bad bytes through
+            where, encoding = Place(name, 0, lines.number + 1), shown(reading.encoding)
+            raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
+        except OSError as error:
+            raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
+        part.at, part.line = lines.offset, lines.number
 
 
-class _Progress:
-    """Adds up the bytes of all files and calls `on_bytes` every so often."""
-
-    def __init__(self, call: Callable[[int, int | None], None] | None, total: int | None) -> None:
-        self._call, self._total = call, total
-        self._read = self._told = 0
-
-    def add(self, count: int) -> None:
-        self._read += count
-        if self._call and self._read - self._told >= _PROGRESS:
-            self.done()
-
-    def done(self) -> None:
-        self._told = self._read
-        if self._call:
-            self._call(self._read, self._total)
-
-
-class _Counted(io.RawIOBase):
-    """A raw file that tells how much of it is read."""
-
-    def __init__(self, file: BinaryIO, progress: _Progress) -> None:
-        self._file, self._progress = file, progress
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self._progress.add(len(data))
-        return len(data)
-
-
-def _total(names: list[str]) -> int | None:
+def total_bytes(paths: Iterable[str | Path]) -> int | None:
+    """Of all files, as stored; None if not known."""
+    names = [str(path) for path in paths]
     try:
         return None if "-" in names else sum(Path(name).stat().st_size for name in names)
     except OSError:
         return None  # said better when the file is opened
 
 
-@contextmanager
-def _opened(name: str, progress: _Progress) -> Iterator[_Buffered]:
-    """A buffered binary file, unpacked if it begins like gzip."""
-    with ExitStack() as stack:
-        if name == "-":
-            if sys.stdin is None:
-                raise DataError("-: there is no standard input.")
-            raw: BinaryIO = sys.stdin.buffer
-        else:
-            try:
-                raw = stack.enter_context(open(name, "rb"))
-            except OSError as error:
-                raise DataError(f"{_where(name, 0, 0)}: {error.strerror}.") from None
-        binary = io.BufferedReader(_Counted(raw, progress), _BLOCK)
-        if binary.peek(2)[:2] == b"\x1f\x8b":
-            yield stack.enter_context(gzip.GzipFile(fileobj=binary))
-        else:
-            yield binary
+@dataclass
+class _Layout:
+    """What the first row of a file says about the others."""
+
+    width: int = -1  # fields of a row; -1: no row was read yet
+    column: int = -1
+    key: str | None = None  # of JSON Lines
 
 
-class _Lines:
-    """The lines of a text, decoded; an iterator that can go on after a fault.
-
-    `number` counts the lines. A row may take several: `begin` starts one, `first` is its first
-    line, `fault` tells of a byte in it that cannot be decoded, and `again` hands out its lines
-    anew, but for the first.
-    """
-
-    def __init__(self, name: str, binary: _Buffered, encoding: str) -> None:
-        self.name = name
-        self.number = 0
-        self.fault = ""
-        self._encoding = encoding
-        self._offset = 0  # bytes before the next line
-        self._row: list[tuple[str, int]] = []  # lines of the current row and their bytes
-        self._ahead: list[str] = []  # lines to be handed out again, last first
-        self._size = 0
-        if codecs.lookup(encoding).name == "utf-8":
-            encoding = "utf-8-sig"
-            self._offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
-        self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
-
-    @property
-    def first(self) -> int:
-        return self.number - max(len(self._row), 1) + 1
-
-    def begin(self) -> None:
-        self._row = []
-        self._size = 0
-        self.fault = ""
-
-    def again(self) -> None:
-        rest = self._row[1:]
-        self._ahead.extend(line for line, _ in reversed(rest))
-        self.number -= len(rest)
-        self._offset -= sum(count for _, count in rest)
-        self.begin()
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._ahead.pop() if self._ahead else self._text.readline(LIMIT + 1)
-        if not line:
-            raise StopIteration
-        self.number += 1
-        count = len(line) if line.isascii() else self._checked(line)
-        self._offset += count
-        self._row.append((line, count))
-        self._size += len(line)
-        if self._size > LIMIT:
-            if len(line) > LIMIT:  # leave out the rest of it
-                while line and line[-1] not in "\r\n":
-                    line = self._text.readline(LIMIT)
-            raise _RowTooLongError
-        return line
-
-    def block(self) -> str:
-        """Some lines, or a part of one: for reading without rows."""
-        text = self._text.read(_BLOCK)
-        self.begin()
-        self._offset += len(text) if text.isascii() else self._checked(text)
-        return text
-
-    def _checked(self, line: str) -> int:
-        """The bytes that `line` took; sets `fault` if one of them could not be decoded."""
-        try:
-            return len(line.encode())
-        except UnicodeEncodeError as error:
-            if not self.fault:
-                at = self._offset + len(line[: error.start].encode())
-                byte = ord(line[error.start]) & 0xFF
-                where = f" at offset {at}" if "utf-8" in self._text.encoding else ""
-                self.fault = f"byte 0x{byte:02x}{where} is not {self._encoding} (see --encoding)"
-            return len(line.encode(errors="surrogateescape"))
+def _rows(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
+    if reading.whole_file:
+        return _whole(lines)
+    kind = file_format(part.file, reading)
+    if kind in ("csv", "tsv"):
+        return _csv(part, lines, reading, skipped, layout)
+    if kind == "jsonl":
+        return _jsonl(part, lines, reading, skipped, layout)
+    if kind == "txt":
+        return _txt(part, lines, skipped)
+    raise ConfigError(
+        f"{Place(lines.name)}: the name ends in none of "
+        f"{', '.join('.' + f for f in FORMATS)} (or .gz after it). Use --format."
+    )
 
 
-class _RowTooLongError(Exception):
-    pass
+def file_format(name: str, reading: Reading) -> str:
+    """One of FORMATS, or another suffix."""
+    suffix = Path(name.removesuffix(".gz")).suffix.lower()[1:]
+    return reading.format or ("csv" if name == "-" else suffix)
 
 
-def _csv(lines: _Lines, reading: Reading, skipped: Skipped, delimiter: str) -> Iterator[Document]:
-    csv.field_size_limit(max(csv.field_size_limit(), LIMIT))  # ours is the limit of a row
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    name = lines.name
-    width = column = -1
-    number = 0 if reading.header else 1  # of the row to come, the header being 0
-    while True:
+def delimiter(name: str, reading: Reading) -> str:
+    """What stands between the columns of a file."""
+    return reading.delimiter or ("\t" if file_format(name, reading) == "tsv" else ",")
+
+
+def _csv(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
+    csv.field_size_limit(max(csv.field_size_limit(), lines.limit))  # ours is the limit of a row
+    name, end = part.file, math.inf if part.end is None else part.end
+    reader = csv.reader(lines, delimiter=delimiter(name, reading), strict=True)
+    width, column = layout.width, layout.column
+    number = 0 if reading.header and not part.at else part.row  # the header is row 0
+    while lines.offset < end:
         lines.begin()
         reason = fault = ""
         fields: list[str] = []
         try:
             fields = next(reader)
         except StopIteration:
-            return
-        except _RowTooLongError:
-            reason, fault = "row too long", f"the row is longer than {LIMIT >> 20} MiB"
+            break
+        except RowTooLongError:
+            reason, fault = "row too long", f"the row is longer than {lines.limit >> 20} MiB"
             if lines.number > lines.first:
                 fault += ": a quotation mark is not closed"
         except csv.Error as error:
@@ -332,20 +240,21 @@ def _csv(lines: _Lines, reading: Reading, skipped: Skipped, delimiter: str) -> I
             elif width >= 0 and len(fields) != width:
                 reason, fault = "ragged row", f"{len(fields)} fields where there should be {width}"
         if reason and width < 0:
-            raise DataError(f"{_where(name, number, line)}: {fault}.")
+            raise DataError(f"{Place(name, number, line)}: {fault}.")
         if reason:
-            skipped.bad(reason, _where(name, number, line), fault)
+            skipped.bad(reason, Place(name, number, line), fault)
         else:
             if width < 0:
-                width = len(fields)
-                column = _column(fields, reading, name)
+                width = layout.width = len(fields)
+                column = layout.column = _column(fields, reading, name)
             if number:
                 text = fields[column]
                 if text and not text.isspace():
                     yield Document(text, name, number, line)
                 else:
-                    skipped.count("blank", _where(name, number, line))
+                    skipped.count("blank", Place(name, number, line))
         number += 1
+    part.row = number
 
 
 _CSV_FAULTS = {
@@ -368,7 +277,7 @@ def _column(fields: list[str], reading: Reading, name: str) -> int:
             return found[0]
     elif names.count(str(wanted)) > 1:
         raise ConfigError(
-            f"{_where(name, 0, 0)}: column {shown(wanted)!r} is there "
+            f"{Place(name)}: column {shown(wanted)!r} is there "
             f"{names.count(str(wanted))} times. Use its number with --column."
         )
     elif wanted in names:
@@ -380,38 +289,41 @@ def _column(fields: list[str], reading: Reading, name: str) -> int:
     else:
         found_text = f"{len(fields)} columns without names"
     which = f'column "{shown(wanted)}"' if wanted is not None else "column of a known name"
-    raise DataError(f"{_where(name, 0, 0)}: no {which} ({found_text}). Use --column.")
+    raise DataError(f"{Place(name)}: no {which} ({found_text}). Use --column.")
 
 
-def _txt(lines: _Lines, skipped: Skipped) -> Iterator[Document]:
-    for line, text in _single(lines, skipped):
+def _txt(part: Part, lines: Lines, skipped: Skipped) -> Iterator[Document]:
+    for line, text in _single(part, lines, skipped):
         yield Document(text, lines.name, 0, line)
 
 
-def _single(lines: _Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
+def _single(part: Part, lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
     """Lines that are a row each, without their ends: number and text."""
-    while True:
+    end = math.inf if part.end is None else part.end
+    while lines.offset < end:
         lines.begin()
         try:
             text = next(lines).rstrip("\r\n")
         except StopIteration:
             return
-        except _RowTooLongError:
-            where = _where(lines.name, 0, lines.number)
-            skipped.bad("row too long", where, f"the line is longer than {LIMIT >> 20} MiB")
+        except RowTooLongError:
+            where = Place(lines.name, 0, lines.number)
+            skipped.bad("row too long", where, f"the line is longer than {lines.limit >> 20} MiB")
             continue
         if lines.fault:
-            skipped.bad("undecodable byte", _where(lines.name, 0, lines.number), lines.fault)
+            skipped.bad("undecodable byte", Place(lines.name, 0, lines.number), lines.fault)
         elif not text or text.isspace():
-            skipped.count("blank", _where(lines.name, 0, lines.number))
+            skipped.count("blank", Place(lines.name, 0, lines.number))
         else:
             yield lines.number, text
 
 
-def _jsonl(lines: _Lines, reading: Reading, skipped: Skipped) -> Iterator[Document]:
-    key = None if reading.column is None else str(reading.column)
-    for line, text in _single(lines, skipped):
-        where = _where(lines.name, 0, line)
+def _jsonl(
+    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+) -> Iterator[Document]:
+    key = layout.key if reading.column is None else str(reading.column)
+    for line, text in _single(part, lines, skipped):
+        where = Place(lines.name, 0, line)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -426,7 +338,7 @@ def _jsonl(lines: _Lines, reading: Reading, skipped: Skipped) -> Iterator[Docume
             if not known:
                 found = ", ".join(shown(k, 30) for k in list(value)[:20])
                 raise DataError(f"{where}: no key of a known name (found: {found}). Use --column.")
-            key = known[0]
+            key = layout.key = known[0]
         if key not in value:
             found = ", ".join(shown(k, 30) for k in list(value)[:20])
             skipped.bad("missing key", where, f'no key "{shown(key)}" (found: {found})')
@@ -445,18 +357,18 @@ def _jsonl(lines: _Lines, reading: Reading, skipped: Skipped) -> Iterator[Docume
 _LONE = regex.compile(r"[\ud800-\udfff]")
 
 
-def _whole(lines: _Lines) -> Iterator[Document]:
+def _whole(lines: Lines) -> Iterator[Document]:
     """A file in pieces that end at white space; line ends become \\n."""
     held, number = "", 1
     while block := lines.block():
         if lines.fault:
             line = number + (held + _LONE.split(block)[0]).count("\n")
-            raise DataError(f"{_where(lines.name, 0, line)}: {lines.fault}.")
+            raise DataError(f"{Place(lines.name, 0, line)}: {lines.fault}.")
         held += block
         cut = max(held.rfind("\n"), held.rfind(" ")) + 1
-        if not cut and len(held) > LIMIT:
-            where = _where(lines.name, 0, number)
-            raise DataError(f"{where}: {LIMIT >> 20} MiB without a space or a line end.")
+        if not cut and len(held) > lines.limit:
+            where = Place(lines.name, 0, number)
+            raise DataError(f"{where}: {lines.limit >> 20} MiB without a space or a line end.")
         if cut:
             piece, held = held[:cut], held[cut:]
             yield Document(piece.replace("\r\n", "\n"), lines.name, 0, number, True)

@@ -15,7 +15,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.connection import Connection
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,49 @@ class Crew:
                 raise value
         return out
 
+    def side_by_side(self, jobs: Sequence[Any]) -> Iterator[Any]:
+        """task((k, job)) for each job, in order: k is the process that took it, as it was free.
+
+        The first process does none itself, but all of them as number 0 where it is alone.
+        """
+        if not self._workers:
+            yield from (self.task((0, job)) for job in jobs)
+            return
+        left = list(enumerate(jobs))[::-1]
+        done: dict[int, Any] = {}
+        doing: list[tuple[int, int, Connection]] = []  # process, job, pipe
+        free = [(k, pipe) for k, (_, pipe) in enumerate(self._workers, 1)]
+        for wanted in range(len(jobs)):
+            while wanted not in done:
+                try:
+                    while free and left:
+                        (k, pipe), (number, job) = free.pop(), left.pop()
+                        pipe.send((k, job))
+                        doing.append((k, number, pipe))
+                    ready = connection.wait([pipe for _, _, pipe in doing])
+                    for k, number, pipe in [one for one in doing if one[2] in ready]:
+                        done[number] = pipe.recv()
+                        doing.remove((k, number, pipe))
+                        free.append((k, pipe))
+                except (EOFError, BrokenPipeError, ConnectionResetError):
+                    raise RnncliError("a worker process was killed. Start again.") from None
+            value = done.pop(wanted)
+            if isinstance(value, BaseException):
+                raise value
+            yield value
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if kind is not None:  # what they are doing is not wanted any more
+            for worker, _ in self._workers:
+                worker.kill()
+        self.close()
+
     def close(self) -> None:
         """End the other processes."""
         for worker, pipe in self._workers:
@@ -106,7 +151,10 @@ def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connect
             answer = task(job)
         except BaseException as error:
             answer = error
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except OSError:  # the first process is gone
+            os._exit(0)
 
 
 def share(work: Work, rank: int, size: int) -> Work:

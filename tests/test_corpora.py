@@ -14,8 +14,9 @@ from random import Random
 
 import pytest
 
-from rnncli.dataset import Dataset, tokenize
+from rnncli.dataset import Dataset
 from rnncli.rule import Rule
+from rnncli.tokenizing import tokenize
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 sys.path.insert(0, str(CORPORA))

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from rnncli import corpus
+from rnncli import lines
 from rnncli.corpus import Document, Reading, Skipped, documents
 from rnncli.errors import ConfigError, DataError
+from rnncli.lines import Lines
 
 ODD = ["plain", 'with "quotes", and commas', "two\nlines", "ünï 👩‍👩‍👧 中文"]
 ODD += ["x\r\ny", "NA", "null"]
@@ -41,7 +42,7 @@ def fault(path, **reading):
 def skipping(path, **reading):
     skipped = Skipped("skip")
     kept = texts(path, skipped, **reading)
-    first = {why: place.replace(str(path), path.name) for why, place in skipped.first.items()}
+    first = {why: str(place).replace(str(path), path.name) for why, place in skipped.first.items()}
     return kept, skipped.counts, first
 
 
@@ -190,7 +191,7 @@ def test_an_open_quote_loses_one_row_not_the_rest(tmp_path):
 
 
 def test_an_open_quote_is_given_up_at_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "LIMIT", 1000)
+    monkeypatch.setattr(Lines, "limit", 1000)
     body = "".join(f"{k},line\n" for k in range(5000))
     path = write(tmp_path, "c.csv", 'id,text\n0,"' + body)
     read = []
@@ -205,7 +206,7 @@ def test_an_open_quote_is_given_up_at_the_limit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv"])
 def test_an_endless_line_is_one_bad_row(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(corpus, "LIMIT", 1000)
+    monkeypatch.setattr(Lines, "limit", 1000)
     path = write(tmp_path, name, "text\na\n" + "x" * 5500 + "\nb\n")
     line = "row 2 (line 3)" if name == "a.csv" else "line 3"
     assert fault(path).startswith(f"{name}, {line}: the ")
@@ -247,7 +248,7 @@ def test_blank_documents_are_counted_with_their_first_place(tmp_path):
 
 
 def test_a_whole_file_comes_in_pieces_that_join_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "_BLOCK", 50)
+    monkeypatch.setattr(lines, "BLOCK", 50)
     text = "".join(f"line {k} é\r\n" for k in range(100)) + "x" * 120 + " end"
     found = list(documents([write(tmp_path, "a.txt", text)], Reading(whole_file=True), Skipped()))
     assert "".join(document.text for document in found) == text.replace("\r\n", "\n")
@@ -311,5 +312,5 @@ def test_progress_ends_at_the_size_as_stored(tmp_path, packed):
 
 
 def test_where_says_file_row_and_line():
-    assert Document("x", "a.csv", 3, 5).where == "a.csv, row 3 (line 5)"
-    assert Document("x", "a.txt", 0, 5).where == "a.txt, line 5"
+    assert str(Document("x", "a.csv", 3, 5).where) == "a.csv, row 3 (line 5)"
+    assert str(Document("x", "a.txt", 0, 5).where) == "a.txt, line 5"

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli import artefacts, corpus, dataset
+from rnncli import artefacts, corpus, deal, spool, tokenizing
 from rnncli.corpus import Document, Reading, Skipped, documents
-from rnncli.dataset import Dataset, quotas, tokenize
+from rnncli.dataset import SPLITS, Dataset
+from rnncli.deal import quotas
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.rule import Rule
 from rnncli.tokenizer import Tokenizer
+from rnncli.tokenizing import tokenize
 
 RNG = np.random.default_rng(5)
 LEXICON = ["The", "cat", "don't", "Sat.", "on,", "mat!", "Ünï", "中文", "👍", "e.g.", "3.5", "why?"]
@@ -45,15 +47,15 @@ def contents(data, name):
 @pytest.mark.parametrize("unit", ["document", "sentence"])
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
 def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit, blocks):
-    monkeypatch.setattr(dataset, "_UNITS", blocks[0])
-    monkeypatch.setattr(dataset, "_TOKENS", blocks[1])
+    monkeypatch.setattr(spool, "UNITS", blocks[0])
+    monkeypatch.setattr(deal, "TOKENS", blocks[1])
     rule = Rule(level, unit, level == "word")
     path = tmp_path / "d.npz"
     summary = tokenize(TEXTS, rule, path, vocab_size=12, split=(0.7, 0.2, 0.1), seed=3)
     data = Dataset.open(path)
 
     expected = units_of(TEXTS, rule)
-    assert [len(data.splits[name].starts) - 1 for name in dataset.SPLITS] == quotas(
+    assert [len(data.splits[name].starts) - 1 for name in SPLITS] == quotas(
         len(expected), (0.7, 0.2, 0.1)
     )
     # The vocabulary is that of the training units alone.
@@ -64,7 +66,7 @@ def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit
     masked = Counter()
     for (row, tokens), number in spare.items():
         masked[row, tuple(t if t in kept else "<unk>" for t in tokens)] += number
-    found = [unit for name in dataset.SPLITS for unit in contents(data, name)]
+    found = [unit for name in SPLITS for unit in contents(data, name)]
     assert Counter((row, tuple(tokens)) for row, tokens in found) == masked
 
     counts = dict(zip(data.tokenizer.vocabulary.tokens, data.tokenizer.vocabulary.counts.tolist(),
@@ -72,7 +74,7 @@ def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit
     train = Counter(token for _, tokens in contents(data, "train") for token in tokens)
     train.update({"<s>": data.splits["train"].units, "</s>": data.splits["train"].units})
     assert counts == {token: train[token] for token in counts}
-    for name in dataset.SPLITS:
+    for name in SPLITS:
         split, figures = data.splits[name], summary.splits[name]
         assert (split.ids == 0).sum() == split.unknown == figures.unknown
         assert len(set(split.rows.tolist())) == split.documents == figures.documents
@@ -102,7 +104,7 @@ def test_the_most_frequent_training_tokens_are_kept(tmp_path):
 
 
 def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "SIZES", (4, 6, 9, 1000))
+    monkeypatch.setattr(tokenizing, "SIZES", (4, 6, 9, 1000))
     summary = tokenize(TEXTS, Rule(), tmp_path / "d.npz", vocab_size=0, split=(0.8, 0.1, 0.1))
     assert [size for size, _, _ in summary.table] == [4, 6, 9]
     for size, train, held in summary.table:
@@ -117,7 +119,7 @@ def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
 @pytest.mark.parametrize("block", [1 << 20, 13])
 def test_a_stream_is_the_running_text_cut_by_position(tmp_path, monkeypatch, level, block):
-    monkeypatch.setattr(dataset, "_TOKENS", block)
+    monkeypatch.setattr(deal, "TOKENS", block)
     rule = Rule(level, "stream", False)
     path = tmp_path / "d.npz"
     tokenize(TEXTS, rule, path, vocab_size=0, split=(0.6, 0.3, 0.1))
@@ -125,18 +127,18 @@ def test_a_stream_is_the_running_text_cut_by_position(tmp_path, monkeypatch, lev
     text = "\n".join(TEXTS)
     expected = [token if token in data.tokenizer.vocabulary.index else "<unk>"
                 for token in rule.tokens(text)]  # fmt: skip
-    ids = np.concatenate([data.splits[name].ids for name in dataset.SPLITS])
+    ids = np.concatenate([data.splits[name].ids for name in SPLITS])
     assert [data.tokenizer.vocabulary.tokens[number] for number in ids] == expected
-    sizes = [len(data.splits[name].ids) for name in dataset.SPLITS]
+    sizes = [len(data.splits[name].ids) for name in SPLITS]
     assert sizes == quotas(len(expected), (0.6, 0.3, 0.1))
-    for name in dataset.SPLITS:
+    for name in SPLITS:
         split = data.splits[name]
         assert split.starts.tolist() == [0, len(split.ids)]
         assert len(split.rows) == 0
     if level == "char":
-        assert [data.splits[name].chars for name in dataset.SPLITS] == sizes
+        assert [data.splits[name].chars for name in SPLITS] == sizes
     if level == "byte":
-        assert [data.splits[name].bytes for name in dataset.SPLITS] == sizes
+        assert [data.splits[name].bytes for name in SPLITS] == sizes
     assert sum(part.bytes for part in data.splits.values()) == len(text.encode())
 
 
@@ -179,7 +181,7 @@ def test_splits_are_exact_disjoint_and_by_seed(tmp_path):
 
 
 def test_every_unit_is_as_likely_in_a_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_UNITS", 8)
+    monkeypatch.setattr(spool, "UNITS", 8)
     times = np.zeros(40)
     for seed in range(300):
         path = tmp_path / "d.npz"
@@ -295,7 +297,7 @@ def test_impossible_options_are_refused(tmp_path, options):
 
 def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
     script = (
-        "import sys; from rnncli.corpus import *; from rnncli.dataset import *;"
+        "import sys; from rnncli.corpus import *; from rnncli.tokenizing import *;"
         "from rnncli.tokenizer import *; a, b = sys.argv[1:];"
         "tokenize(documents([a], Reading(), Skipped()), Rule(), b, inputs=[a], seed=4)"
     )
@@ -315,9 +317,9 @@ def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_UNITS", 64)
-    monkeypatch.setattr(dataset, "_TOKENS", 1024)
-    monkeypatch.setattr(dataset, "_BUFFER", 1 << 14)
+    monkeypatch.setattr(spool, "UNITS", 64)
+    monkeypatch.setattr(deal, "TOKENS", 1024)
+    monkeypatch.setattr(spool, "_BUFFER", 1 << 14)
 
     def peak(times):
         texts = (TEXTS[k % len(TEXTS)] for k in range(times))

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import FILE, Live, check_output, json_option, note, quiet_option, seed_option
+from rnncli.cli.common import (
+    FILE,
+    Live,
+    check_output,
+    cores,
+    json_option,
+    note,
+    quiet_option,
+    seed_option,
+)  # fmt: skip
 from rnncli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rnncli.dataset import Summary
+    from rnncli.tokenizing import Summary
 
 
 class Shares(click.ParamType):  # type: ignore[type-arg]
@@ -73,6 +82,11 @@ class Shares(click.ParamType):  # type: ignore[type-arg]
     help="Shares of training, validation and test.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Read so many documents.")
+@click.option(
+    "--workers", type=click.IntRange(1),
+    help="Processes that read and count; the bytes written are the same. A packed file is read by "
+    "one, a stream too [default: the cores for more than 32 MiB, else 1].",
+)  # fmt: skip
 @seed_option
 @json_option
 @quiet_option
@@ -88,9 +102,11 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
-    from rnncli import artefacts, corpus, dataset
+    from rnncli import artefacts, corpus
+    from rnncli.parts import LARGE, Files
     from rnncli.rule import Rule
     from rnncli.tokenizer import Tokenizer
+    from rnncli.tokenizing import tokenize as write
 
     vocabulary, reuse = None, options["vocab"]
     check_output(options["output"], *options["inputs"])
@@ -117,6 +133,10 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
         format=options["kind"], whole_file=options["whole_file"], limit=options["limit"],
     )  # fmt: skip
     skipped = corpus.Skipped(options["on_bad_row"])
+    workers = options["workers"]
+    if workers is None:
+        size = corpus.total_bytes(options["inputs"]) or 0
+        workers = cores() if size > LARGE else 1
     live = Live(options["quiet"])
 
     def progress(done: int, total: int | None) -> None:
@@ -125,8 +145,8 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
             live.show(f"reading: {share} MB")
 
     try:
-        summary = dataset.tokenize(
-            corpus.documents(options["inputs"], reading, skipped, progress),
+        summary = write(
+            Files(options["inputs"], reading, skipped, workers, progress),
             rule,
             options["output"],
             vocab_size=options["vocab_size"],

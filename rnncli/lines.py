@@ -1,0 +1,186 @@
+"""The lines of a file, plain or gzipped, decoded; every line's place is known, for messages.
+
+Reads in bounded memory. It does not know what a line holds.
+"""
+
+import codecs
+import gzip
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+from rnncli.errors import DataError, shown
+
+BLOCK = 1 << 20  # characters of a whole file read at once
+GZIP = b"\x1f\x8b"  # how its files begin
+_PROGRESS = 1 << 20  # bytes between two calls of on_bytes
+
+Buffered: TypeAlias = "io.BufferedReader[_Counted] | gzip.GzipFile"
+
+
+class Place(NamedTuple):
+    """Where something stands: rows are counted from 1, lines too; 0 means that it has none."""
+
+    file: str
+    row: int = 0
+    line: int = 0
+
+    def __str__(self) -> str:
+        name = shown(self.file, 200)
+        if not self.line:
+            return f"{name}, text {self.row}" if self.row else name
+        if self.row:
+            return f"{name}, row {self.row} (line {self.line})"
+        return f"{name}, line {self.line}"
+
+
+class Progress:
+    """Adds up the bytes of all files and calls `on_bytes` every so often."""
+
+    def __init__(
+        self, call: Callable[[int, int | None], None] | None = None, total: int | None = None
+    ) -> None:
+        self._call, self._total = call, total
+        self._read = self._told = 0
+
+    def add(self, count: int) -> None:
+        self._read += count
+        if self._call and self._read - self._told >= _PROGRESS:
+            self.done()
+
+    def done(self) -> None:
+        self._told = self._read
+        if self._call:
+            self._call(self._read, self._total)
+
+
+class _Counted(io.RawIOBase):
+    """A raw file that tells how much of it is read."""
+
+    def __init__(self, file: BinaryIO, progress: Progress) -> None:
+        self._file, self._progress = file, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._progress.add(len(data))
+        return len(data)
+
+
+@contextmanager
+def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]:
+    """A buffered binary file from an offset on, unpacked if it begins like gzip."""
+    with ExitStack() as stack:
+        if name == "-":
+            if sys.stdin is None:
+                raise DataError("-: there is no standard input.")
+            raw: BinaryIO = sys.stdin.buffer
+        else:
+            try:
+                raw = stack.enter_context(open(name, "rb"))
+                raw.seek(offset)
+            except OSError as error:
+                raise DataError(f"{Place(name)}: {error.strerror}.") from None
+        binary = io.BufferedReader(_Counted(raw, progress), BLOCK)
+        if not offset and binary.peek(2)[:2] == GZIP:
+            yield stack.enter_context(gzip.GzipFile(fileobj=binary))
+        else:
+            yield binary
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether this is a name of UTF-8."""
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+class Lines:
+    """The lines of a text, decoded; an iterator that can go on after a fault.
+
+    `number` counts the lines and `offset` the bytes before the next one (those of UTF-8). A row may
+    take several: `begin` starts one, `first` is its first line, `fault` tells of a byte in it that
+    cannot be decoded, and `again` hands out its lines anew, but for the first.
+    """
+
+    limit = 16 << 20  # bytes of one row, or characters of a text without white space
+
+    def __init__(
+        self, name: str, binary: Buffered, encoding: str, offset: int = 0, number: int = 0
+    ) -> None:
+        self.name = name
+        self.number = number
+        self.offset = offset
+        self.fault = ""
+        self._encoding = encoding
+        self._row: list[str] = []  # lines of the current row
+        self._begun = offset  # where it begins
+        self._ahead: list[str] = []  # lines to be handed out again, last first
+        if offset == 0 and is_utf8(encoding):
+            encoding = "utf-8-sig"
+            self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
+        self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
+
+    @property
+    def first(self) -> int:
+        return self.number - max(len(self._row), 1) + 1
+
+    def begin(self) -> None:
+        self._row = []
+        self._begun = self.offset
+        self.fault = ""
+
+    def again(self) -> None:
+        rest = self._row[1:]
+        self._ahead.extend(reversed(rest))
+        self.number -= len(rest)
+        self.offset -= sum(len(line.encode(errors="surrogateescape")) for line in rest)
+        self.begin()
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._ahead.pop() if self._ahead else self._text.readline(self.limit + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.offset += len(line) if line.isascii() else self._checked(line)
+        self._row.append(line)
+        if self.offset - self._begun > self.limit:
+            self._pass(line)
+            raise RowTooLongError
+        return line
+
+    def _pass(self, line: str) -> None:
+        """Leave out the rest of a line that was cut off for its length."""
+        cut = len(line) > self.limit
+        while cut and line and line[-1] not in "\r\n":
+            line = self._text.readline(self.limit)
+            self.offset += len(line.encode(errors="surrogateescape"))
+
+    def block(self) -> str:
+        """Some lines, or a part of one: for reading without rows."""
+        text = self._text.read(BLOCK)
+        self.begin()
+        self.offset += len(text) if text.isascii() else self._checked(text)
+        return text
+
+    def _checked(self, line: str) -> int:
+        """The bytes that `line` took; sets `fault` if one of them could not be decoded."""
+        try:
+            return len(line.encode())
+        except UnicodeEncodeError as error:
+            if not self.fault:
+                at = self.offset + len(line[: error.start].encode())
+                byte = ord(line[error.start]) & 0xFF
+                where = f" at offset {at}" if "utf-8" in self._text.encoding else ""
+                self.fault = f"byte 0x{byte:02x}{where} is not {self._encoding} (see --encoding)"
+            return len(line.encode(errors="surrogateescape"))
+
+
+class RowTooLongError(Exception):
+    """The current row is longer than `Lines.limit`."""
