@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnncli import presets
+from rnncli.artefacts import blocks
 from rnncli.batches import Plan, Sentences
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
@@ -131,9 +132,8 @@ def begin(
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
     """What tells one training text from another: vocabulary and training ids."""
     digest = hashlib.sha256(dataset.tokenizer.hash.encode())
-    ids = dataset.splits["train"].ids
-    for start in range(0, len(ids), 1 << 20):
-        digest.update(ids[start : start + (1 << 20)].tobytes())
+    for block in blocks(dataset.splits["train"].ids):
+        digest.update(block.tobytes())
     return {"hash": digest.hexdigest(), "inputs": dataset.header.get("inputs", [])}
 
 

@@ -3,7 +3,7 @@
 The arrays stay on the disk, mapped into memory. It does not know of batches or models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import artefacts
+from rnncli.artefacts import blocks
 from rnncli.errors import ArtefactError
 from rnncli.tokenizer import Tokenizer
 
 SPLITS = ("train", "valid", "test")
-_TOKENS = 1 << 20  # tokens in memory at once
 
 Ints = NDArray[np.int64]
 
@@ -85,15 +85,21 @@ def _split(
     check(ids.dtype in (np.uint16, np.uint32), "ids are not uint16 or uint32")
     check(starts.dtype == np.int64 and rows.dtype == np.int64, "starts and rows are not int64")
     check(len(starts) > 0 and starts[0] == 0 and starts[-1] == len(ids), "starts do not fit ids")
-    check((starts[1:] >= starts[:-1]).all(), "starts are not ascending")
-    top = max((int(ids[k : k + _TOKENS].max()) for k in range(0, len(ids), _TOKENS)), default=0)
+    check(all(_ascending(starts, 0)), "starts are not ascending")
+    top = max(int(block.max(initial=0)) for block in blocks(ids))
     check(top < len(tokenizer), f"an id of {top} in a vocabulary of {len(tokenizer)}")
     if tokenizer.bos is None:
         check(len(rows) == 0 and len(starts) == 2, "a stream has one unit and no rows")
     else:
         check(len(rows) == len(starts) - 1, "rows and starts differ in number")
-        check((np.diff(starts) >= 2).all(), "a unit without <s> and </s>")
-        for edge, special in ((starts[:-1], tokenizer.bos), (starts[1:] - 1, tokenizer.eos)):
-            check((ids[edge] == special).all(), "a unit does not begin with <s> and end with </s>")
-        check((rows[1:] >= rows[:-1]).all() and (rows[:1] >= 0).all(), "rows are not ascending")
+        check(all(_ascending(starts, 2)), "a unit without <s> and </s>")
+        for some in blocks(starts, 1):
+            whole = (ids[some[:-1]] == tokenizer.bos) & (ids[some[1:] - 1] == tokenizer.eos)
+            check(whole.all(), "a unit does not begin with <s> and end with </s>")
+        check(all(_ascending(rows, 0)) and (rows[:1] >= 0).all(), "rows are not ascending")
     return Split(ids, starts, rows, *(part[key] for key in keys))
+
+
+def _ascending(numbers: Ints, step: int) -> Iterator[bool]:
+    """Of each block, whether every number is above the one before it by `step` or more."""
+    return (bool((np.diff(block) >= step).all()) for block in blocks(numbers, 1))

@@ -60,14 +60,12 @@ class Deal:
             left -= drawn
             yield records, rng.permutation(np.repeat(np.arange(3, dtype=np.int8), drawn))
 
-    def _tokens(self) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int8]]]:
-        """Ids in blocks with the split of each."""
-        take = self._corpus.ids()
+    def _blocks(self) -> Iterator[NDArray[np.int8]]:
+        """The split of each token, in blocks."""
         if self._stream:
             for k, quota in enumerate(self.quotas):
                 for start in range(0, quota, TOKENS):
-                    ids = take(min(TOKENS, quota - start))
-                    yield ids, np.full(len(ids), k, np.int8)
+                    yield np.full(min(TOKENS, quota - start), k, np.int8)
             return
         for records, labels in self._labelled():
             ends = np.cumsum(records[:, 0])
@@ -76,16 +74,20 @@ class Deal:
                 a, b = np.searchsorted(ends, [start, stop - 1], side="right")
                 inside = np.minimum(ends[a : b + 1], stop)
                 lengths = np.diff(inside, prepend=start)
-                yield take(stop - start), np.repeat(labels[a : b + 1], lengths)
+                yield np.repeat(labels[a : b + 1], lengths)
 
     def count(self) -> Ints:
         """How often each type is in each split, (3, types)."""
-        counts = np.zeros((3, len(self._corpus.types)), np.int64)
-        for ids, labels in self._tokens():
-            for k in range(3):
-                part = ids[labels == k]
-                if len(part):
-                    counts[k] += np.bincount(part, minlength=counts.shape[1])
+        types = len(self._corpus.types)
+        counts = np.zeros((3, types), np.int64)
+        take = self._corpus.ids(np.arange(types))
+        for labels in self._blocks():
+            ids = take(len(labels))
+            counts[0] += np.bincount(ids, minlength=types)
+            for k in (1, 2):  # the smaller ones are picked out, and the first is the rest
+                found = np.bincount(ids[labels == k], minlength=types)
+                counts[k] += found
+                counts[0] -= found
         return counts
 
     def summary(self, k: int, counts: Ints, table: Ints) -> SplitSummary:
@@ -125,7 +127,8 @@ class Deal:
         self, name: str, k: int, part: SplitSummary, table: NDArray[Any]
     ) -> dict[str, NDArray[Any] | artefacts.Stream]:
         """The arrays of split `k`, written as they are read."""
-        ids = (table[block[labels == k]] for block, labels in self._tokens())
+        take = self._corpus.ids(table)
+        ids = (take(len(labels), labels == k) for labels in self._blocks())
         members: dict[str, NDArray[Any] | artefacts.Stream] = {
             f"{name}.ids": artefacts.Stream(table.dtype, (part.tokens,), ids)
         }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,22 +191,27 @@ class Spooled:
         if blocks:
             yield np.concatenate(blocks)
 
-    def ids(self) -> Callable[[int], NDArray[np.uint32]]:
-        """A function that takes the next so many ids, from the first on."""
+    def ids(self, table: NDArray[Any]) -> Callable[..., NDArray[Any]]:
+        """A function that takes the next so many ids, from the first on, as they are in `table`.
+
+        With a mask it gives only those where the mask is True.
+        """
+        tables = [table[numbers] for numbers in self._tables]
         segments = iter(self._segments)
         segment, done = next(segments), 0
 
-        def take(count: int) -> NDArray[np.uint32]:
+        def take(count: int, mask: NDArray[np.bool_] | None = None) -> NDArray[Any]:
             nonlocal segment, done
-            blocks = []
-            while count:
+            blocks, at = [table[:0]], 0
+            while at < count:
                 if done == segment.tokens:
                     segment, done = next(segments), 0
                     continue
-                some = min(count, segment.tokens - done)
+                some = min(count - at, segment.tokens - done)
                 ids = self._spools[segment.spool].read_ids(segment.token + done, some)
-                blocks.append(self._tables[segment.spool][ids])
-                done, count = done + some, count - some
+                ids = ids if mask is None else ids[mask[at : at + some]]
+                blocks.append(tables[segment.spool][ids])
+                done, at = done + some, at + some
             return np.concatenate(blocks)
 
         return take

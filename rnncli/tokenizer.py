@@ -54,7 +54,8 @@ class Coder:
         self._rule = rule
         self._number = numbers.__getitem__
         self._chunk = _Chunks(self._split).__getitem__
-        self._chars = _Chars(self._number)
+        # Number of a code point; 0 also where it is not known yet. Memory is taken as it is used.
+        self._codes: NDArray[np.uint32] = np.zeros(0x110000, np.uint32)
 
     def _split(self, chunk: str) -> bytes:
         if chunk.isascii() and chunk.isalpha():  # one word: the rule is not needed
@@ -66,22 +67,15 @@ class Coder:
             return b"".join(map(self._chunk, text.split()))
         text = self._rule.normal(text)
         if self._rule.level == "byte":
-            text = text.encode().decode("latin-1")
-        # The number of a character becomes a code point, and UTF-32 is code points as uint32.
-        return text.translate(self._chars).encode(_UTF32, "surrogatepass")
-
-
-class _Chars(dict[int, int]):
-    """Code point -> number of that character."""
-
-    def __init__(self, number: Callable[[str], int]) -> None:
-        self._number = number
-
-    def __missing__(self, code: int) -> int:
-        if 0xD800 <= code < 0xE000:
-            raise UnicodeEncodeError("utf-8", chr(code), 0, 1, "half a surrogate pair")
-        number = self[code] = self._number(chr(code))
-        return number
+            codes: NDArray[Any] = np.frombuffer(text.encode(), np.uint8)
+        else:
+            codes = np.frombuffer(text.encode(_UTF32), np.uint32)
+        numbers = self._codes.take(codes)
+        if np.count_nonzero(numbers) < len(numbers):
+            for code in np.unique(codes[numbers == 0]).tolist():
+                self._codes[code] = self._number(chr(code))
+            numbers = self._codes.take(codes)
+        return numbers.tobytes()
 
 
 class _Chunks(dict[str, bytes]):

@@ -6,6 +6,7 @@ import random
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rnncli import parts
@@ -77,7 +78,8 @@ def counted(path, tmp_path, workers, on_bad_row):
     files = Files([path], Reading(), skipped, workers)
     try:
         with spooled(files, Rule(), tmp_path, skipped) as corpus:
-            tokens = [corpus.types[k] for k in corpus.ids()(corpus.tokens)] if corpus.tokens else []
+            take = corpus.ids(np.array(corpus.types)) if corpus.tokens else np.zeros
+            tokens = take(corpus.tokens).tolist()
             records = [block.tolist() for block in corpus.records()]
             figures = corpus.documents, corpus.units, corpus.tokens
             return tokens, records, figures, skipped
