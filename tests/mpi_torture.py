@@ -62,7 +62,7 @@ def victim(data, model, kind, rank, step):
 
 def torture(data, model, ranks, kind, rank, step):
     """How a run ended, and how many seconds after the fault."""
-    done = ended(start(ranks, __file__, "victim", data, model, kind, rank, step))
+    done = ended(start(ranks, __file__, "victim", data, model, kind, rank, step), timeout=120)
     return done, time.time() - model.with_suffix(".fault").stat().st_mtime
 
 

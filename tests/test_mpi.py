@@ -34,7 +34,7 @@ def data(tmp_path_factory):
 
 def ranks(count, *words):
     """`rnncli words...` on a number of ranks."""
-    return ended(mpi_ranks.start(count, "-m", "rnncli", *words))
+    return ended(mpi_ranks.start(count, "-m", "rnncli", *words), timeout=120)
 
 
 # --- the same model ---
@@ -47,7 +47,7 @@ def alone():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_any_number_of_ranks_trains_the_same_model_up_to_rounding(count, alone, tmp_path):
-    done = ended(mpi_ranks.start(count, mpi_ranks.__file__, tmp_path / "found.npz"))
+    done = ended(mpi_ranks.start(count, mpi_ranks.__file__, tmp_path / "found.npz"), timeout=120)
     assert done.code == 0, done.err
     with np.load(tmp_path / "found.npz") as found:
         assert set(found) == set(alone)
