@@ -96,7 +96,7 @@ def test_ranks_resume_to_the_same_bytes_and_say_so_when_there_are_others(data, t
 def tokenized(count, step, *words):
     """`rnncli tokenize` by a number of ranks, in parts of so many bytes."""
     code = f"from rnncli import cli, parts; parts.STEP = {step}; cli.run()"
-    return ended(mpi_ranks.start(count, "-c", code, "tokenize", *words))
+    return ended(mpi_ranks.start(count, "-c", code, "tokenize", *words), timeout=120)
 
 
 def comments(path, *odd):
