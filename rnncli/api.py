@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnncli import presets
 from rnncli.artefacts import blocks
-from rnncli.batches import Plan
+from rnncli.batches import Plan, Sentences
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
 from rnncli.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
-from rnncli.evaluation import Score, score_split, score_texts
+from rnncli.evaluation import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
+from rnncli.mpi import Comm
 from rnncli.nn.model import Model
+from rnncli.parallel import Part
 from rnncli.sampling import Filters, Sample
 from rnncli.sampling import generate as draw
+from rnncli.stepper import whole
 from rnncli.tokenizer import Tokenizer
 from rnncli.training import Report, TrainRun, make_plan
 from rnncli.training import train as steps
@@ -42,6 +45,7 @@ class Session:
     run: TrainRun
     plan: Plan
     validate: Callable[[Model], float] | None
+    comm: Comm = field(default_factory=Comm)
 
     def best(self) -> LanguageModel:
         """The language model as it would be saved now."""
@@ -49,8 +53,12 @@ class Session:
         return self.language
 
     def save(self, path: str | Path) -> None:
-        """Write the best model and the run."""
-        save(path, self.best(), self.run)
+        """Write the best model and the run: rank 0 does, and all take part."""
+        run = self.run
+        if run.state is not None:
+            run.state = whole(run.state, run.recipe.shards, self.comm)
+        if self.comm.rank == 0:
+            save(path, self.best(), run)
 
 
 def settings_for(
@@ -76,27 +84,49 @@ def settings_for(
     return Config.from_json({"inputs": len(tokenizer), **network}), Recipe.from_json(recipe)
 
 
-def begin(dataset: Dataset, config: Config, recipe: Recipe, run: TrainRun | None = None) -> Session:
-    """A session that starts at the beginning, or goes on with `run`."""
+def fresh(config: Config, recipe: Recipe, ranks: int = 1) -> TrainRun:
+    """A run that has not begun, for a number of ranks to share."""
+    run = TrainRun.start(Model.initial(config, recipe.seed), recipe.shared_by(ranks))
+    run.ranks = ranks
+    return run
+
+
+def begin(
+    dataset: Dataset,
+    config: Config,
+    recipe: Recipe,
+    run: TrainRun | None = None,
+    comm: Comm | None = None,
+) -> Session:
+    """A session that starts at the beginning, or goes on with `run`, alone or with other ranks."""
+    comm = comm or Comm()
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
     plan = make_plan(recipe, train_split.ids, train_split.starts)
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
     if run is None:
-        run = TrainRun.start(Model.initial(config, recipe.seed), recipe)
+        run = fresh(config, recipe, comm.size)
     stream = tokenizer.bos is None
     carried = not stream and recipe.batching == "consecutive"
     validate = None
     valid = dataset.splits.get("valid")
     if valid is not None and len(valid.ids) > 1:
-        lanes = max(1, min(recipe.batch, len(valid.ids) // 512)) if stream or carried else None
+        held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
+        if stream or carried:
+            held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
+        part = Part(held, comm.rank, comm.size)
 
         def validate(model: Model) -> float:
-            return score_split(model, tokenizer, valid, carried=carried, lanes=lanes).nats_per_token
+            score = score_plan(model, tokenizer, part)
+            return comm.total(score.nats) / comm.total(score.tokens)
 
-    language = LanguageModel(run.result, tokenizer, carried, fingerprint(dataset), run.history)
-    return Session(language, run, plan, validate)
+    read = fingerprint(dataset)
+    if read["hash"] != comm.tell(read["hash"]):
+        raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
+    return Session(
+        LanguageModel(run.result, tokenizer, carried, read, run.history), run, plan, validate, comm
+    )
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

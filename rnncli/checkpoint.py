@@ -32,7 +32,7 @@ S = TypeVar("S", bound=Settings)
 COUNTERS = {
     "step": int, "epoch": int, "batch": int, "progress": float, "rate_factor": float,
     "averaged": int, "best_nats": float, "stale": int, "epoch_nats": float, "epoch_tokens": int,
-    "last_epoch_nats": float, "tokens": int, "finished": str,
+    "last_epoch_nats": float, "tokens": int, "finished": str, "ranks": int,
 }  # fmt: skip
 ROW = {"step": int, "epoch": int, "train": float, "valid": float}
 
@@ -94,6 +94,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     header, arrays = artefact.header.get("run"), artefact.arrays
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
+    header = {"ranks": 1, **header}  # of which earlier files say nothing
     values: dict[str, Any] = {"history": language.history}
     for name, kind in COUNTERS.items():
         value = header.get(name)

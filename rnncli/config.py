@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from rnncli.errors import ConfigError, shown
@@ -223,7 +223,7 @@ class Recipe(Settings):
         0.0, "Share of the carried states that begin anew at each batch.", least=0, below=1
     )
     shards: int = setting(
-        2, "Parts of a batch that are computed side by side; rounding depends on it.",
+        2, "Parts of a batch that are computed side by side; rounding and dropout depend on it.",
         least=1, below=1025,
     )  # fmt: skip
     random_bptt: bool = setting(False, "Lengths vary around bptt, the rate with them (AWD-LSTM).")
@@ -279,6 +279,15 @@ class Recipe(Settings):
         super().__post_init__()
         if self.random_bptt and self.batching != "consecutive":
             raise ConfigError("random_bptt needs consecutive batching.")
+
+    def shared_by(self, ranks: int) -> Recipe:
+        """The same with shards that this number of ranks can share alike."""
+        if ranks > self.batch:
+            raise ConfigError(
+                f"{ranks} ranks cannot share a batch of {self.batch}. Use --batch {ranks} or more, "
+                "or fewer ranks."
+            )
+        return replace(self, shards=-(-self.shards // ranks) * ranks)
 
     @property
     def rule(self) -> str:

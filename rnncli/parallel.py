@@ -1,8 +1,8 @@
-"""Who computes a training run: processes that share memory here, and other machines elsewhere.
+"""Who computes a training run on this machine, and how a batch is cut for it (`share`).
 
 A `Crew` does like tasks side by side; which of its members does which changes no bit. Processes and
 not threads: a step of a small recurrence is a thousand short array operations, and threads would
-spend it handing the interpreter's lock to one another. A `Comm` is the seam for several machines.
+spend it handing the interpreter's lock to one another. For several machines there is `mpi`.
 """
 
 from __future__ import annotations
@@ -15,48 +15,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.batches import Work
+from rnncli.batches import Plan, Work
 from rnncli.errors import RnncliError
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h; the second is 32 MiB at most
-
-
-class Comm(Protocol):
-    """`size` machines, of which this is number `rank`."""
-
-    rank: int
-    size: int
-
-    def add(self, vector: Array) -> None:
-        """Replace `vector` by the sum over all machines, in place."""
-
-    def total(self, value: float) -> float:
-        """The sum of a number over all machines."""
-
-
-class Serial:
-    """One machine."""
-
-    rank = 0
-    size = 1
-
-    def add(self, vector: Array) -> None:
-        """The sum over one."""
-
-    def total(self, value: float) -> float:
-        """The sum over one."""
-        return value
 
 
 def shared(array: Array) -> Array:
@@ -207,3 +181,20 @@ def share(work: Work, rank: int, size: int) -> Work:
     at = np.concatenate([c.start + mine[:n] for c, n in zip(steps.columns, sizes, strict=True)])
     kept = Steps(tuple(n for n in sizes if n))
     return Work(work.x[at], work.y[at], kept, int(np.count_nonzero(mine < work.carried)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What rank `rank` of `size` computes of a plan: of each batch its share, where it has one."""
+
+    plan: Plan
+    rank: int
+    size: int
+
+    def length(self, epoch: int) -> int:
+        return self.plan.length(epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        for work in self.plan.batches(epoch, start):
+            if self.rank < work.steps.B:
+                yield share(work, self.rank, self.size)

@@ -2,7 +2,8 @@
 
 A batch is cut into a fixed number of shards; their gradients are added in order, so the result
 depends on the shards and never on how many processes compute them. Parameters, gradients and slots
-lie in memory that the processes share. Knows no plans, schedules or files.
+lie in memory that the processes share. Of `comm.size` ranks each computes every size-th shard, and
+the ranks' sums are added. Knows no plans, schedules or files.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from rnncli.batches import Work, stream
 from rnncli.config import Recipe
+from rnncli.mpi import Comm
 from rnncli.nn.model import Batch, Model
 from rnncli.nn.optim import PIECE, gather, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm, Crew, Serial, keep_memory, share, shared
+from rnncli.parallel import Crew, keep_memory, share, shared
 
 Array = NDArray[Any]
 
@@ -47,10 +49,11 @@ class Stepper:
         layout = model.params
         self.model = Model(model.config, layout.like(place(layout.flat)))
         self.slots = {name: place(slot) for name, slot in slots.items()}
-        shards = min(recipe.shards, recipe.batch)
-        self.grads = [layout.like(place(np.zeros_like(layout.flat))) for _ in range(shards)]
-        self.recipe, self.comm = recipe, comm or Serial()
-        self.crew = Crew(self._do, min(processes, shards))
+        self.recipe, self.comm = recipe, comm or Comm()
+        self.shards = min(recipe.shards, recipe.batch)  # of all ranks; `grads` are of this one's
+        mine = max(1, len(self._mine(self.shards)))
+        self.grads = [layout.like(place(np.zeros_like(layout.flat))) for _ in range(mine)]
+        self.crew = Crew(self._do, min(processes, mine))
         pieces = -(-len(layout.flat) // PIECE)
         count = self.crew.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
@@ -63,32 +66,36 @@ class Stepper:
 
         Sequences go on from `carried` as the batch says, the others from a fresh state. `seed`
         (of the run, step) names the stream of each shard's dropout; None means no dropout.
+        Both results are those of this rank's shards alone: the state of the others' is zero.
         """
-        shards = min(len(self.grads), work.steps.B)
+        shards = min(self.shards, work.steps.B)
+        mine = self._mine(shards)
         jobs: list[tuple[Any, ...]] = []
-        for k in range(shards):
+        for k in mine:
             part = share(work, k, shards)
             before = carried.take(slice(k, None, shards)) if part.carried and carried else None
             jobs.append(("_gradient", k, part, before, scale, seed))
         answers = self.crew.map(jobs)
-        for grad in self.grads[shards:]:
+        for grad in self.grads[len(mine) :]:
             grad.flat[:] = 0
-        last = answers[0][1]
-        if shards > 1:
+        if shards == self.comm.size == 1:
+            last = answers[0][1]
+        else:
             last = self.model.zero_state(work.steps.B)
-            for k, (_, state) in enumerate(answers):
+            for k, (_, state) in zip(mine, answers, strict=True):
                 last.h[..., k::shards] = state.h
                 if last.c is not None:
                     last.c[..., k::shards] = state.c
         return sum(nats for nats, _ in answers), last
 
     def gather(self) -> float:
-        """Add the gradients of all shards and machines into the first; its norm."""
+        """Add the gradients of all shards and ranks into the first; its norm."""
         sums = self.crew.map([("_gather", part) for part in self.parts])
         if self.comm.size > 1:
             self.comm.add(self.grads[0].flat)
             sums = [gather(self.grads[0].flat)]
-        return math.sqrt(sum(value for part in sums for value in part))
+        norm = math.sqrt(sum(value for part in sums for value in part))
+        return self.comm.tell(norm)  # another kind of processor may round another way
 
     def apply(self, norm: float, rate: float, step: int) -> None:
         """Clip the gradient, whose norm this is, and take step number `step` (from 1)."""
@@ -100,6 +107,10 @@ class Stepper:
         """End the crew."""
         self.crew.close()
 
+    def _mine(self, shards: int) -> range:
+        """The shards that this rank computes."""
+        return range(self.comm.rank, shards, self.comm.size)
+
     def _do(self, job: tuple[Any, ...]) -> Any:
         name, *arguments = job
         return getattr(self, name)(*arguments)
@@ -107,7 +118,7 @@ class Stepper:
     def _gradient(
         self, k: int, work: Work, before: State | None, scale: float, seed: tuple[int, int] | None
     ) -> tuple[float, State]:
-        grad: Params = self.grads[k]
+        grad: Params = self.grads[k // self.comm.size]
         grad.flat[:] = 0
         state = self.model.state_from(before, work.carried, work.steps.B)
         rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
@@ -125,3 +136,17 @@ class Stepper:
         limit = recipe.clip if recipe.clip_by == "element" else 0.0
         slots = {name: slot[part] for name, slot in self.slots.items()}
         update(recipe.rule, params[part], grad[part], slots, rate, step, recipe, factor, limit)
+
+
+def whole(state: State, shards: int, comm: Comm) -> State:
+    """The state of all sequences of a batch, of which each rank has those of its shards."""
+    if comm.size == 1:
+        return state
+    mine = np.arange(state.h.shape[-1]) % shards % comm.size == comm.rank
+
+    def gathered(part: Array) -> Array:
+        part = np.where(mine, part, part.dtype.type(0))
+        comm.add(part)
+        return part
+
+    return State(gathered(state.h), None if state.c is None else gathered(state.c))

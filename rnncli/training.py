@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rnncli.batches import Consecutive, Plan, Random, Sentences, Work, stream
 from rnncli.config import Recipe
 from rnncli.errors import DivergenceError
+from rnncli.mpi import Comm
 from rnncli.nn.model import Model
 from rnncli.nn.optim import RULES, schedule
 from rnncli.nn.stack import State
-from rnncli.parallel import Comm
 from rnncli.stepper import Stepper
 
 Array = NDArray[Any]
@@ -68,6 +68,7 @@ class TrainRun:
     last_epoch_nats: float = math.inf  # mean of the epoch before
     tokens: int = 0  # trained on, in all
     finished: str = ""  # why the run ended by itself
+    ranks: int = 1  # that compute it
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -114,9 +115,10 @@ def train(
 ) -> Iterator[Report]:
     """Train until the recipe's limits, the patience, or the caller has had enough.
 
-    `run` is whole at every yield. `validate` gives the mean nats a token of a model on held-out
-    text; without it the last model counts as the best. `processes` share the work of each step on
-    this machine, `comm` shares it with others; neither changes the result. Raises
+    `run` is whole at every yield; among several ranks, once `stepper.whole` has gathered its state.
+    `validate` gives the mean nats a token of a model on held-out text; without it the last model
+    counts as the best. `processes` share the work of each step on this machine, and do not change
+    the result; the ranks of `comm` share it with other machines, and change its rounding. Raises
     DivergenceError when a loss or a gradient is not finite, with the parameters of the step before
     still in `run`.
     """
@@ -135,7 +137,7 @@ def train(
         """The share of the run that is done, by steps or by the clock, whichever is further."""
         share = run.step / total if total else 0.0
         if recipe.max_time:
-            share = max(share, done + (clock() - begun) / recipe.max_time)
+            share = max(share, done + stepper.comm.tell(clock() - begun) / recipe.max_time)
         return min(1.0, share)
 
     def judge() -> Report:

@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from rnncli import __version__
+from rnncli import __version__, mpi
 from rnncli.cli.bench import bench
 from rnncli.cli.check import check
 from rnncli.cli.evaluate import evaluate
@@ -56,6 +56,11 @@ for command in (tokenize, train, sample, evaluate, check, bench):
 
 def run() -> NoReturn:
     """The entry point: the command, and an exit code for whatever becomes of it."""
+    with mpi.together():
+        _run()
+
+
+def _run() -> NoReturn:
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
@@ -70,6 +75,7 @@ def run() -> NoReturn:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
+        mpi.turn()
         error.show()
         code = error.exit_code
     except RnncliError as error:
@@ -111,6 +117,7 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _say(message: str) -> int:
     """Print an error as one line; the exit code that goes with it."""
+    mpi.turn()
     with contextlib.suppress(OSError):
         click.echo(f"rnncli: {shown(message, 1000)}", err=True)
     return 1

@@ -33,6 +33,10 @@ from rnncli.cli.common import cores, json_option, threads_option
     "--workers", type=click.IntRange(1),
     help="Processes for --tokenize, beside one alone [default: the cores].",
 )  # fmt: skip
+@click.option(
+    "--mpi", is_flag=True,
+    help="Measure one and two ranks of one thread, and predict the speed-up of more.",
+)  # fmt: skip
 @json_option
 @threads_option
 def bench(
@@ -45,6 +49,7 @@ def bench(
     starts: bool,
     results: str | None,
     workers: int | None,
+    mpi: bool,
     as_json: bool,
     threads: int,
 ) -> None:
@@ -57,8 +62,10 @@ def bench(
     rnncli bench char-128 lyrics-256 --against torch
     rnncli bench --start
     rnncli bench --tokenize corpora/comments.csv --megabytes 1000
+    rnncli bench --mpi char-512 lyrics-256
     """
     from rnncli import bench as measure
+    from rnncli import bench_mpi
 
     unknown = set(shapes) - set(measure.SHAPES)
     if unknown:
@@ -69,6 +76,8 @@ def bench(
         rows = measure.tokenizing(Path(corpus), megabytes, workers or cores())
     elif starts:
         rows = [measure.starting(against)]
+    elif mpi:
+        rows = bench_mpi.figures(list(shapes or ("char-512", "lyrics-256")), rounds, seconds)
     else:
         rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
         if not as_json:
@@ -77,7 +86,7 @@ def bench(
     for row in rows:
         click.echo(json.dumps(row) if as_json else _line(row))
         told.append(row)
-    if against and not starts and corpus is None and not as_json:
+    if against and not (starts or mpi or corpus or as_json):
         click.echo(f"geometric means of the ratios to {against}: {_line(measure.means(told))}")
     if results:
         with open(results, "a", encoding="utf-8") as log:

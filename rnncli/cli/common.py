@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from rnncli.errors import ConfigError, shown
+from rnncli.mpi import started
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,11 +50,15 @@ def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> i
     """One BLAS thread in each of ours; BLAS reads its number when numpy is loaded, so: now.
 
     Several BLAS threads on the small matrices of a recurrence wait for one another more than they
-    compute, and far more when another program runs.
+    compute, and far more when another program runs. A rank of MPI is one process: it may not fork.
     """
     for name in BLAS_THREADS:
         os.environ[name] = "1"
-    return value or cores()
+    if not started():
+        return value or cores()
+    if value and value > 1:
+        raise click.BadParameter("each rank computes with one: start more ranks.", ctx, param)
+    return 1
 
 
 def cores() -> int:
@@ -65,7 +70,7 @@ def cores() -> int:
 
 threads_option = click.option(
     "--threads", type=click.IntRange(1), callback=_threads, is_eager=True,
-    help="Threads to compute with [default: the cores].",
+    help="Threads to compute with [default: the cores; 1 for a rank of MPI].",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,14 +103,16 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
-    from rnncli import artefacts, corpus
-    from rnncli.parts import LARGE, Files
+    from rnncli import artefacts, corpus, mpi
+    from rnncli.parts import LARGE, Files, assist
     from rnncli.rule import Rule
     from rnncli.tokenizer import Tokenizer
     from rnncli.tokenizing import tokenize as write
 
+    comm = mpi.world()
     vocabulary, reuse = None, options["vocab"]
-    check_output(options["output"], *options["inputs"])
+    if comm.rank == 0:
+        check_output(options["output"], *options["inputs"])
     if reuse:
         artefact = artefacts.read(reuse, mapped=True)
         vocabulary = Tokenizer.from_artefact(artefact.header, artefact.arrays, reuse)
@@ -134,19 +137,25 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     )  # fmt: skip
     skipped = corpus.Skipped(options["on_bad_row"])
     workers = options["workers"]
-    if workers is None:
+    if comm.size > 1 and (workers or 1) > 1:
+        raise click.UsageError("each rank is one worker: start more ranks instead of --workers.")
+    if workers is None and comm.size == 1:
         size = corpus.total_bytes(options["inputs"]) or 0
         workers = cores() if size > LARGE else 1
-    live = Live(options["quiet"])
+    live = Live(options["quiet"] or comm.rank > 0)
 
     def progress(done: int, total: int | None) -> None:
         if live.due():
             share = f"{done / total:4.0%} of {total / 1e6:.1f}" if total else f"{done / 1e6:.1f}"
             live.show(f"reading: {share} MB")
 
+    files = Files(options["inputs"], reading, skipped, workers or 1, progress, comm)
+    if comm.rank > 0:
+        assist(files, rule, Path(options["output"]).absolute().parent)
+        return
     try:
         summary = write(
-            Files(options["inputs"], reading, skipped, workers, progress),
+            files,
             rule,
             options["output"],
             vocab_size=options["vocab_size"],

@@ -33,6 +33,7 @@ from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, show
 if TYPE_CHECKING:
     from rnncli.api import Session
     from rnncli.dataset import Dataset
+    from rnncli.training import TrainRun
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 SAVE_EVERY = 30.0  # seconds between saves at most
@@ -138,18 +139,27 @@ def train(
     rnncli train comments.npz -o comments-model.npz
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m
     """
+    from rnncli import api, mpi
     from rnncli.dataset import Dataset
 
     given = {key: value for key, value in settings.items() if value not in (None, ())}
     wanted = {f.name: given.pop(f.name) for f in fields(Samples) if f.name in given}
-    check_output(output, data)
-    if metrics:
-        check_output(metrics, data, output)
+    comm = mpi.world()
+    if comm.rank == 0:
+        check_output(output, data)
+        if metrics:
+            check_output(metrics, data, output)
+    else:
+        quiet, metrics = True, None
     dataset = Dataset.open(data)
     samples = _samples(dataset, preset, wanted, quiet)
-    session = _session(dataset, output, preset, given, resume, overwrite, quiet)
-    if session is None:
+    run = None
+    if comm.rank == 0:
+        run = _run(dataset, output, preset, given, resume, overwrite, comm.size, quiet)
+    run = comm.tell(run)  # so that the other ranks need the data only
+    if run is None:
         return
+    session = api.begin(dataset, run.model.config, run.recipe, run, comm)
     if not quiet:
         note(_describe(session))
     with contextlib.ExitStack() as stack:
@@ -158,6 +168,9 @@ def train(
         _loop(session, output, caught, log, samples, threads, quiet)
     if caught:
         note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
+        if comm.size > 1:
+            comm.tell(None)  # that it was said, before the first rank to go ends the job
+            raise SystemExit(128 + caught[0])
         signal.signal(caught[0], signal.SIG_DFL)
         os.kill(os.getpid(), caught[0])
 
@@ -179,22 +192,22 @@ def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet
     return samples
 
 
-def _session(
+def _run(
     dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], resume: bool,
-    overwrite: bool, quiet: bool,
-) -> Session | None:  # fmt: skip
-    """A new session, or the one that the output file holds; None when that one is complete."""
+    overwrite: bool, ranks: int, quiet: bool,
+) -> TrainRun | None:  # fmt: skip
+    """A new run, or the one that the output file holds; None when that one is complete."""
     from rnncli import api
 
     if not os.path.lexists(output):
         if resume:
             note(f"{output}: nothing to resume yet; starting.", quiet)
     elif resume:
-        return _resumed(dataset, output, preset, given, quiet)
+        return _resumed(dataset, output, preset, given, ranks, quiet)
     elif not overwrite:
         _guard(output)
     config, recipe = api.settings_for(dataset.tokenizer, preset, given)
-    return api.begin(dataset, config, recipe)
+    return api.fresh(config, recipe, ranks)
 
 
 def _guard(output: str) -> None:
@@ -214,14 +227,17 @@ def _guard(output: str) -> None:
 
 
 def _resumed(
-    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], quiet: bool
-) -> Session | None:
+    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], ranks: int,
+    quiet: bool,
+) -> TrainRun | None:  # fmt: skip
     from rnncli import api, presets
 
     language, run = api.resume(output)
     if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
         raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
     wanted = {**(presets.load(preset).settings if preset else {}), **given}
+    if "shards" in wanted:
+        wanted["shards"] = replace(run.recipe, shards=wanted["shards"]).shared_by(run.ranks).shards
     old = {**language.model.config.to_json(), **run.recipe.to_json()}
     for key, value in wanted.items():
         if key not in api.LIMITS and old[key] != value:
@@ -237,9 +253,12 @@ def _resumed(
         return None
     if recipe.max_time and run.recipe.max_time:  # the clock's share of a longer or shorter run
         run.progress = min(1.0, run.progress * run.recipe.max_time / recipe.max_time)
-    run.recipe = recipe
     note(f"{output}: going on after step {run.step:,}.", quiet)
-    return api.begin(dataset, language.model.config, recipe, run)
+    if run.ranks != ranks:
+        note(f"{output}: begun with {run.ranks} ranks, going on with {ranks}: the same up to "
+             "rounding, not to the bit.", quiet)  # fmt: skip
+    run.recipe, run.ranks = recipe.shared_by(ranks), ranks
+    return run
 
 
 def _describe(session: Session) -> str:
@@ -253,13 +272,14 @@ def _describe(session: Session) -> str:
     total = total_steps(recipe, session.plan)
     length = session.plan.length(session.run.epoch)
     until = f"{total:,} steps" if total else ""
+    ranks = f", {session.comm.size} ranks" if session.comm.size > 1 else ""
     if recipe.max_time:
         until += (" or " if until else "") + clock(recipe.max_time)
     return (
         f"{config.cell}, {source}, {layers}, {config.inputs:,} tokens: "
         f"{session.run.model.params.flat.size:,} parameters\n"
         f"{recipe.optimizer} {recipe.rate:g} {recipe.schedule}, batch {recipe.batch} x "
-        f"{recipe.bptt}, {length:,} steps an epoch, until {until}"
+        f"{recipe.bptt}{ranks}, {length:,} steps an epoch, until {until}"
     )
 
 
@@ -267,17 +287,19 @@ def _loop(
     session: Session, output: str, caught: list[int], log: Callable[[str], None] | None,
     samples: Samples, threads: int, quiet: bool,
 ) -> None:  # fmt: skip
-    """Run to the end or to a signal; show, log, save."""
+    """Run to the end or to a signal that reaches some rank; show, log, save."""
     from rnncli import training
 
     live, speed, saved = Live(quiet), Speed(session.run.progress), time.monotonic()
     kept = session.run.step > 0
     try:
-        reports = training.train(session.run, session.plan, session.validate, processes=threads)
+        reports = training.train(
+            session.run, session.plan, session.validate, comm=session.comm, processes=threads
+        )
         for report in reports:
             if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
                 log(json.dumps(row(report)))
-            late = time.monotonic() - saved > SAVE_EVERY
+            late, stop = session.comm.any(time.monotonic() - saved > SAVE_EVERY, bool(caught))
             if report.kind == "end" or (report.kind == "valid" and report.better) or late:
                 session.save(output)
                 saved, kept = time.monotonic(), True
@@ -295,9 +317,11 @@ def _loop(
                 best = "the best model" if session.validate else "the model"
                 live.keep(f"done: {report.reason}, {speed.tokens:,} tokens, "
                           f"{clock(speed.elapsed())}; {best} is in {output}")  # fmt: skip
-            if caught:
+            if stop:
                 live.clear()
                 session.save(output)
+                if not caught:  # another rank was told to
+                    caught.append(signal.SIGTERM)
                 return
     except DivergenceError as error:
         live.clear()

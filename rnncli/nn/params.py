@@ -42,6 +42,10 @@ class Params(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Views, when sent to another process, stay views."""
+        return Params, (self.shapes, self.flat.dtype, self.flat)
+
     def like(self, flat: Array | None = None) -> Params:
         """The same layout over another vector (zeros by default)."""
         return Params(self.shapes, self.flat.dtype, flat)
