@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent / "data"))
 
 import make_torch_reference as made  # noqa: E402
 from test_torch_frozen import check_cell, check_model, check_optimizer, frozen  # noqa: E402
-from torch_names import to_torch  # noqa: E402
 
 from rnncli.config import Config  # noqa: E402
+from rnncli.interop import to_torch  # noqa: E402
 from rnncli.nn import Batch, Model, Steps  # noqa: E402
 
 
