@@ -126,9 +126,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     return language, run
 
 
-def from_parts(
-    header: Mapping[str, Any], arrays: Mapping[str, Array], where: str
-) -> LanguageModel:
+def from_parts(header: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> LanguageModel:
     """The language model of a header and of arrays: vocabulary and parameters by their names.
 
     Raises ArtefactError, naming `where`, when anything does not fit.

@@ -142,7 +142,7 @@ def save(path: str | Path, language: LanguageModel) -> None:
 def load(
     path: str | Path, tokens: Sequence[str] | None = None, *, level: str = "", unit: str = ""
 ) -> LanguageModel:
-    """The language model of a .safetensors file, one of ours or a character or word model of others.
+    """The language model of a .safetensors file: one of ours, or one that others have trained.
 
     `tokens` are those of the rows of others' embedding and output, in order; `level` (word or char)
     and `unit` say how text is cut, where the tokens do not. Raises ArtefactError, which names the
@@ -159,9 +159,8 @@ def load(
         return _ours(tensors, metadata[OURS], where)
     named, config = recognised(tensors, where)
     if len(tokens) != config.inputs:
-        raise DataError(
-            f"{where}: its output has {config.inputs:,} rows, the vocabulary {len(tokens):,} tokens."
-        )
+        rows = f"{config.inputs:,} rows, the vocabulary {len(tokens):,} tokens"
+        raise DataError(f"{where}: its output has {rows}.")
     model = _model(config, named, where)
     return _with_tokens(model, tokens, level, unit)
 
@@ -192,16 +191,15 @@ def _model(config: Config, theirs: Mapping[str, Array], where: str) -> Model:
     layout = shapes(config)
     if no_form(config) or config.head != "tokens":
         raise ArtefactError(f"{where}: damaged: {no_form(config) or 'no language model'}.")
-    small = sum(map(math.prod, layout.values())) > sum(value.size for value in theirs.values())
-    dtype = next(iter(theirs.values())).dtype if theirs else np.dtype(np.float32)
-    wanted = {} if small else to_torch(config, Params(layout, dtype))
+    if sum(map(math.prod, layout.values())) > sum(value.size for value in theirs.values()):
+        raise ArtefactError(f"{where}: its tensors are too few or too small for its configuration.")
+    dtype = next(iter(theirs.values())).dtype
+    wanted = to_torch(config, Params(layout, dtype))
     for name in sorted(wanted.keys() | theirs.keys()):
         there, here = (part[name].shape if name in part else None for part in (theirs, wanted))
         if there != here:
             raise ArtefactError(f'{where}: tensor "{shown(name)}" is {there or "missing"}, but '
                                 f"{here or 'none'} is needed.")  # fmt: skip
-    if small:
-        raise ArtefactError(f"{where}: its tensors are too small for its configuration.")
     params = Params(layout, dtype)
     for name, values in from_torch(config, theirs).items():
         params[name][:] = values

@@ -71,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
             size = os.fstat(file.fileno()).st_size
             start = file.read(9)
             length = int.from_bytes(start[:8], "little")
-            if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
+            if start[8:] != b"{" and (start[:4] == b"PK\3\4" or start[:1] == b"\x80"):
                 raise _error(path, "a pickle of PyTorch, which may hold code. In PyTorch, "
                              "safetensors.torch.save_file(model.state_dict(), ...) writes what can "
                              "be read here")  # fmt: skip

@@ -61,6 +61,7 @@ def convert(
         language = interop.load(source, tokens, level=level or "", unit=unit or "")
         checkpoint.save(output, language)
     config = language.model.config
+    source = f"embedding {config.embed}" if config.embed else "one-hot"
     layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
-    note(f"{output}: {config.cell}, {f'embedding {config.embed}' if config.embed else 'one-hot'}, "
-         f"{layers}, {language.tokenizer.signature}, vocabulary {config.inputs:,}", quiet)  # fmt: skip
+    rule = language.tokenizer.signature
+    note(f"{output}: {config.cell}, {source}, {layers}, {config.inputs:,} tokens ({rule})", quiet)
