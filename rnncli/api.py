@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnncli import presets
 from rnncli.batches import Plan
 from rnncli.checkpoint import LanguageModel, load, resume, save
@@ -25,12 +27,18 @@ from rnncli.sampling import generate as draw
 from rnncli.tokenizer import Tokenizer
 from rnncli.training import Report, TrainRun, make_plan
 from rnncli.training import train as steps
+from rnncli.transfer import Match, carried_over, match
 
 __all__ = [
-    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for", "train",
+    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
+    "settings_from", "train",
 ]  # fmt: skip
 
 LIMITS = ("epochs", "max_steps", "max_time", "patience", "valid_every")  # may change on a resume
+REGULARISERS = (  # of the network, but not of its parameters: may change when it learns on
+    "dropout", "dropout_in", "dropout_out", "dropout_embed", "dropout_weight", "variational",
+    "activation_reg", "temporal_reg",
+)  # fmt: skip
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Session:
     run: TrainRun
     plan: Plan
     validate: Callable[[Model], float] | None
+    match: Match | None = None  # of the vocabulary of the model that it began with
 
     def best(self) -> LanguageModel:
         """The language model as it would be saved now."""
@@ -75,15 +84,49 @@ def settings_for(
     return Config.from_json({"inputs": len(tokenizer), **network}), Recipe.from_json(recipe)
 
 
-def begin(dataset: Dataset, config: Config, recipe: Recipe, run: TrainRun | None = None) -> Session:
-    """A session that starts at the beginning, or goes on with `run`."""
+def settings_from(
+    start: LanguageModel, tokenizer: Tokenizer, preset: str | None, given: Mapping[str, Any]
+) -> tuple[Config, Recipe]:
+    """The same for a training that begins with a model: its network; of the preset the recipe.
+
+    Of the network the regularisers alone may be given anew.
+    """
+    old = start.model.config.to_json()
+    network = {key: value for key, value in given.items() if key in old}
+    for key, value in network.items():
+        if key not in REGULARISERS and old[key] != value:
+            raise ConfigError(f"the model to begin with has {key} {old[key]}, not {value}. Leave "
+                              "the option out.")  # fmt: skip
+    rest = {key: value for key, value in given.items() if key not in old}
+    _, recipe = settings_for(tokenizer, preset, rest)
+    return Config.from_json({**old, **network, "inputs": len(tokenizer)}), recipe
+
+
+def begin(
+    dataset: Dataset,
+    config: Config,
+    recipe: Recipe,
+    run: TrainRun | None = None,
+    start: LanguageModel | None = None,
+) -> Session:
+    """A session that starts at the beginning, or goes on with `run`.
+
+    `start` is the model to begin with; each token of the data finds its rows there by name.
+    """
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
     plan = make_plan(recipe, train_split.ids, train_split.starts)
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
+    data, matched = fingerprint(dataset), None
+    if start is not None:
+        data["from"] = identity(start)
     if run is None:
-        run = TrainRun.start(Model.initial(config, recipe.seed), recipe)
+        if start is None:
+            model = Model.initial(config, recipe.seed)
+        else:
+            model, matched = _adapted(start, config, dataset)
+        run = TrainRun.start(model, recipe)
     stream = tokenizer.bos is None
     carried = not stream and recipe.batching == "consecutive"
     validate = None
@@ -94,8 +137,25 @@ def begin(dataset: Dataset, config: Config, recipe: Recipe, run: TrainRun | None
         def validate(model: Model) -> float:
             return score_split(model, tokenizer, valid, carried=carried, lanes=lanes).nats_per_token
 
-    language = LanguageModel(run.result, tokenizer, carried, fingerprint(dataset), run.history)
-    return Session(language, run, plan, validate)
+    language = LanguageModel(run.result, tokenizer, carried, data, run.history)
+    return Session(language, run, plan, validate, matched)
+
+
+def _adapted(start: LanguageModel, config: Config, dataset: Dataset) -> tuple[Model, Match]:
+    """The parameters of a model under the data's vocabulary."""
+    old, new = start.tokenizer, dataset.tokenizer
+    if old.rule.level != new.rule.level:
+        raise DataError(f"{dataset.path}: tokens of level {new.rule.level}, but those of the model "
+                        f"to begin with are of level {old.rule.level}.")  # fmt: skip
+    matched = match(old.vocabulary.tokens, new.vocabulary.tokens)
+    return Model(config, carried_over(start.model, matched.rows).params), matched
+
+
+def identity(language: LanguageModel) -> str:
+    """What tells one language model from another: SHA-256 (hex) of vocabulary and parameters."""
+    digest = hashlib.sha256(language.tokenizer.hash.encode())
+    digest.update(np.ascontiguousarray(language.model.params.flat).data)
+    return digest.hexdigest()
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -111,12 +171,20 @@ def train(
     data: str | Path | Dataset,
     *,
     preset: str | None = None,
+    start: LanguageModel | None = None,
     on_report: Callable[[Report], None] | None = None,
     **settings: Any,
 ) -> LanguageModel:
-    """Train a language model on a data file; settings are the fields of `Config` and `Recipe`."""
+    """Train a language model on a data file; settings are the fields of `Config` and `Recipe`.
+
+    `start` is a model to begin with, whose network it then is.
+    """
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    session = begin(dataset, *settings_for(dataset.tokenizer, preset, settings))
+    if start is None:
+        config, recipe = settings_for(dataset.tokenizer, preset, settings)
+    else:
+        config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
+    session = begin(dataset, config, recipe, start=start)
     for report in steps(session.run, session.plan, session.validate):
         if on_report:
             on_report(report)

@@ -38,7 +38,10 @@ def match(old: Sequence[str], new: Sequence[str]) -> Match:
 
 
 def carried_over(model: Model, rows: Sequence[int]) -> Model:
-    """The network of a model for a vocabulary of len(rows) tokens; a row -1 is the mean of all."""
+    """The network of a model for a vocabulary of len(rows) tokens.
+
+    rows: for each token its row in the model's tables; -1: the mean of them all.
+    """
     config = replace(model.config, inputs=len(rows))
     params = Params(shapes(config), model.dtype)
     tables = {"embed.W" if config.embed else "rnn.0.fwd.Wx", "head.W", "head.b"}

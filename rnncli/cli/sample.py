@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnncli.cli.common import FILE, json_option, note, quiet_option, seed_option, threads_option
+from rnncli.cli.habits import Command
 
 if TYPE_CHECKING:
     from rnncli.checkpoint import LanguageModel
     from rnncli.sampling import Sample
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=FILE)
 @click.option("--prefix", default="", help="What the text begins with.")
 @click.option(

@@ -26,6 +26,7 @@ from rnncli.cli.common import (
     stops,
     threads_option,
 )
+from rnncli.cli.habits import Command
 from rnncli.cli.progress import Speed, event, metrics_log, row
 from rnncli.config import Config, Recipe, Samples, Settings
 from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
@@ -95,7 +96,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     ctx.exit()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", type=FILE)
 @click.option("-o", "--output", required=True, type=FILE, help="Model file to write (.npz).")
 @click.option("--preset", help="Named settings, such as a recipe from the literature.")
@@ -104,6 +105,10 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     help="Show the presets and leave.",
 )  # fmt: skip
 @config_option
+@click.option(
+    "--from", "start", type=FILE,
+    help="Model file to begin with: its network, and what it has learned of each token.",
+)  # fmt: skip
 @click.option(
     "--resume", is_flag=True,
     help="Go on from what the last save left; where there is nothing, start.",
@@ -119,6 +124,7 @@ def train(
     data: str,
     output: str,
     preset: str | None,
+    start: str | None,
     resume: bool,
     overwrite: bool,
     metrics: str | None,
@@ -137,17 +143,19 @@ def train(
     \b
     rnncli train comments.npz -o comments-model.npz
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m
+    rnncli train titles.npz -o titles-model.npz --from comments-model.npz
     """
     from rnncli.dataset import Dataset
 
     given = {key: value for key, value in settings.items() if value not in (None, ())}
     wanted = {f.name: given.pop(f.name) for f in fields(Samples) if f.name in given}
-    check_output(output, data)
+    sources = [data, start] if start else [data]
+    check_output(output, *sources)
     if metrics:
-        check_output(metrics, data, output)
+        check_output(metrics, *sources, output)
     dataset = Dataset.open(data)
     samples = _samples(dataset, preset, wanted, quiet)
-    session = _session(dataset, output, preset, given, resume, overwrite, quiet)
+    session = _session(dataset, output, preset, start, given, resume, overwrite, quiet)
     if session is None:
         return
     if not quiet:
@@ -180,8 +188,8 @@ def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet
 
 
 def _session(
-    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], resume: bool,
-    overwrite: bool, quiet: bool,
+    dataset: Dataset, output: str, preset: str | None, start: str | None, given: dict[str, Any],
+    resume: bool, overwrite: bool, quiet: bool,
 ) -> Session | None:  # fmt: skip
     """A new session, or the one that the output file holds; None when that one is complete."""
     from rnncli import api
@@ -190,11 +198,29 @@ def _session(
         if resume:
             note(f"{output}: nothing to resume yet; starting.", quiet)
     elif resume:
-        return _resumed(dataset, output, preset, given, quiet)
+        return _resumed(dataset, output, preset, start, given, quiet)
     elif not overwrite:
         _guard(output)
+    if start:
+        return _continued(dataset, preset, start, given, quiet)
     config, recipe = api.settings_for(dataset.tokenizer, preset, given)
     return api.begin(dataset, config, recipe)
+
+
+def _continued(
+    dataset: Dataset, preset: str | None, start: str, given: dict[str, Any], quiet: bool
+) -> Session:
+    """A new session that begins with a model; says what becomes of its vocabulary."""
+    from rnncli import api
+
+    language = api.load(start)
+    config, recipe = api.settings_from(language, dataset.tokenizer, preset, given)
+    session = api.begin(dataset, config, recipe, start=language)
+    match = session.match
+    if match:
+        note(f"{start}: {match.kept:,} tokens go on, {match.new:,} are new and begin as the mean, "
+             f"{match.lost:,} are left out.", quiet)  # fmt: skip
+    return session
 
 
 def _guard(output: str) -> None:
@@ -214,14 +240,20 @@ def _guard(output: str) -> None:
 
 
 def _resumed(
-    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], quiet: bool
-) -> Session | None:
+    dataset: Dataset, output: str, preset: str | None, start: str | None, given: dict[str, Any],
+    quiet: bool,
+) -> Session | None:  # fmt: skip
     from rnncli import api, presets
 
     language, run = api.resume(output)
     if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
         raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
-    wanted = {**(presets.load(preset).settings if preset else {}), **given}
+    named = presets.load(preset).settings if preset else {}
+    if start:
+        if language.data.get("from") != api.identity(api.load(start)):
+            raise ConfigError(f"{output} was not begun with {start}.")
+        named = {key: value for key, value in named.items() if key not in presets.NETWORK}
+    wanted = {**named, **given}
     old = {**language.model.config.to_json(), **run.recipe.to_json()}
     for key, value in wanted.items():
         if key not in api.LIMITS and old[key] != value:
@@ -239,7 +271,9 @@ def _resumed(
         run.progress = min(1.0, run.progress * run.recipe.max_time / recipe.max_time)
     run.recipe = recipe
     note(f"{output}: going on after step {run.step:,}.", quiet)
-    return api.begin(dataset, language.model.config, recipe, run)
+    session = api.begin(dataset, language.model.config, recipe, run)
+    session.language.data = language.data
+    return session
 
 
 def _describe(session: Session) -> str:
