@@ -1,7 +1,9 @@
 """Options by the names of other tools: they reach ours, and never contradict them in silence."""
 
+import re
+
 import pytest
-from commands import good, refused, run, sentences
+from commands import ROOT, good, refused, run, sentences
 
 from rnncli import checkpoint
 from rnncli.cli import main
@@ -47,6 +49,12 @@ def test_each_name_stands_for_an_option_of_ours_and_only_in_its_own_list(command
     assert listed == dict(pairs)
     assert not [name for name in listed if f"  {name} " in options]
     assert len(main.commands[command].habits) == len(HABITS[command])
+
+
+def test_the_readme_has_every_name():
+    table = (ROOT / "README.md").read_text("utf-8").split("**Old habits.**")[1]
+    for their in {name for names in HABITS.values() for name in names}:
+        assert re.search(rf"`-?{their}`", table), their
 
 
 def test_two_values_are_refused_and_one_value_twice_is_noted(data, tmp_path):
