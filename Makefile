@@ -1,5 +1,7 @@
-# `make demo` and `make test` set up what they need. PYTHON=python3.12 chooses another interpreter.
+# `make demo` and `make test` set up what they need. PYTHON=python3.12 chooses another interpreter;
+# EXTRAS=dev,torch sets up PyTorch too, and `make test` then compares with it.
 PYTHON ?= python3
+EXTRAS ?= dev
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RNNCLI := $(BIN)/rnncli
@@ -32,7 +34,7 @@ format: .venv/dev  ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format rnncli tests
 
-wheel: .venv/dev  ## dist/rnncli-VERSION-py3-none-any.whl
+wheel: .venv/dev  ## dist/rnncli-VERSION-py3-none-any.whl, the same bytes each time
 	$(PIP) build
 	$(BIN)/python -m build --wheel
 
@@ -45,7 +47,7 @@ $(RNNCLI): pyproject.toml
 	touch $@
 
 .venv/dev: pyproject.toml $(RNNCLI)
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[$(EXTRAS)]'
 	touch $@
 
 .PHONY: help demo test bench format wheel clean

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnncli import presets
 from rnncli.artefacts import blocks
 from rnncli.batches import Plan, Sentences
@@ -29,12 +31,18 @@ from rnncli.stepper import whole
 from rnncli.tokenizer import Tokenizer
 from rnncli.training import Report, TrainRun, make_plan
 from rnncli.training import train as steps
+from rnncli.transfer import carried_over, match
 
 __all__ = [
-    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for", "train",
+    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
+    "settings_from", "train",
 ]  # fmt: skip
 
 LIMITS = ("epochs", "max_steps", "max_time", "patience", "valid_every")  # may change on a resume
+REGULARISERS = (  # of the network, but not of its parameters: may change when it learns on
+    "dropout", "dropout_in", "dropout_out", "dropout_embed", "dropout_weight", "variational",
+    "activation_reg", "temporal_reg",
+)  # fmt: skip
 
 
 @dataclass
@@ -84,10 +92,46 @@ def settings_for(
     return Config.from_json({"inputs": len(tokenizer), **network}), Recipe.from_json(recipe)
 
 
-def fresh(config: Config, recipe: Recipe, ranks: int = 1) -> TrainRun:
-    """A run that has not begun, for a number of ranks to share."""
-    run = TrainRun.start(Model.initial(config, recipe.seed), recipe.shared_by(ranks))
-    run.ranks = ranks
+def settings_from(
+    start: LanguageModel, tokenizer: Tokenizer, preset: str | None, given: Mapping[str, Any]
+) -> tuple[Config, Recipe]:
+    """The same for a training that begins with a model: its network; of the preset the recipe.
+
+    Of the network the regularisers alone may be given anew.
+    """
+    old = start.model.config.to_json()
+    network = {key: value for key, value in given.items() if key in old}
+    for key, value in network.items():
+        if key not in REGULARISERS and old[key] != value:
+            raise ConfigError(f"the model to begin with has {key} {old[key]}, not {value}. Leave "
+                              "the option out.")  # fmt: skip
+    rest = {key: value for key, value in given.items() if key not in old}
+    _, recipe = settings_for(tokenizer, preset, rest)
+    return Config.from_json({**old, **network, "inputs": len(tokenizer)}), recipe
+
+
+def fresh(
+    dataset: Dataset,
+    config: Config,
+    recipe: Recipe,
+    ranks: int = 1,
+    start: LanguageModel | None = None,
+) -> TrainRun:
+    """A run that has not begun, for a number of ranks to share.
+
+    `start` is the model to begin with; each token of the data finds its rows there by name.
+    """
+    if start is None:
+        model = Model.initial(config, recipe.seed)
+    else:
+        old, new = start.tokenizer, dataset.tokenizer
+        if old.rule.level != new.rule.level:
+            raise DataError(f"{dataset.path}: tokens of level {new.rule.level}, but those of the "
+                            f"model to begin with are of level {old.rule.level}.")  # fmt: skip
+        rows = match(old.vocabulary.tokens, new.vocabulary.tokens).rows
+        model = Model(config, carried_over(start.model, rows).params)
+    run = TrainRun.start(model, recipe.shared_by(ranks))
+    run.ranks, run.parent = ranks, "" if start is None else identity(start)
     return run
 
 
@@ -97,16 +141,25 @@ def begin(
     recipe: Recipe,
     run: TrainRun | None = None,
     comm: Comm | None = None,
+    start: LanguageModel | None = None,
 ) -> Session:
-    """A session that starts at the beginning, or goes on with `run`, alone or with other ranks."""
+    """A session that starts at the beginning, or goes on with `run`, alone or with other ranks.
+
+    `start` is the model to begin with.
+    """
     comm = comm or Comm()
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
     plan = make_plan(recipe, train_split.ids, train_split.starts)
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
+    data = fingerprint(dataset)
+    if data["hash"] != comm.tell(data["hash"]):
+        raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
     if run is None:
-        run = fresh(config, recipe, comm.size)
+        run = fresh(dataset, config, recipe, comm.size, start)
+    if run.parent:
+        data["from"] = run.parent
     stream = tokenizer.bos is None
     carried = not stream and recipe.batching == "consecutive"
     validate = None
@@ -121,12 +174,15 @@ def begin(
             score = score_plan(model, tokenizer, part)
             return comm.total(score.nats) / comm.total(score.tokens)
 
-    read = fingerprint(dataset)
-    if read["hash"] != comm.tell(read["hash"]):
-        raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
-    return Session(
-        LanguageModel(run.result, tokenizer, carried, read, run.history), run, plan, validate, comm
-    )
+    language = LanguageModel(run.result, tokenizer, carried, data, run.history)
+    return Session(language, run, plan, validate, comm)
+
+
+def identity(language: LanguageModel) -> str:
+    """What tells one language model from another: SHA-256 (hex) of vocabulary and parameters."""
+    digest = hashlib.sha256(language.tokenizer.hash.encode())
+    digest.update(np.ascontiguousarray(language.model.params.flat).data)
+    return digest.hexdigest()
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -141,12 +197,20 @@ def train(
     data: str | Path | Dataset,
     *,
     preset: str | None = None,
+    start: LanguageModel | None = None,
     on_report: Callable[[Report], None] | None = None,
     **settings: Any,
 ) -> LanguageModel:
-    """Train a language model on a data file; settings are the fields of `Config` and `Recipe`."""
+    """Train a language model on a data file; settings are the fields of `Config` and `Recipe`.
+
+    `start` is a model to begin with, whose network it then is.
+    """
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    session = begin(dataset, *settings_for(dataset.tokenizer, preset, settings))
+    if start is None:
+        config, recipe = settings_for(dataset.tokenizer, preset, settings)
+    else:
+        config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
+    session = begin(dataset, config, recipe, start=start)
     for report in steps(session.run, session.plan, session.validate):
         if on_report:
             on_report(report)

@@ -60,17 +60,11 @@ def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None)
     for model in (language.model, language.model if run is None else run.model):
         if not np.isfinite(model.params.flat).all():
             raise DivergenceError("the parameters are no longer finite. Use a smaller --lr.")
-    header: dict[str, Any] = {
-        "writer": f"rnncli {__version__}",
-        "tokenizer": language.tokenizer.to_header(),
-        "config": language.model.config.to_json(),
-        "carried": language.carried,
-        "data": language.data,
-        "history": language.history if run is None else run.history,
-    }
+    header = to_header(language)
     arrays: dict[str, Array] = dict(language.tokenizer.to_arrays())
     arrays.update(language.model.params)
     if run is not None:
+        header["history"] = run.history
         state = {name: _plain(getattr(run, name)) for name in COUNTERS}
         header["run"] = {"recipe": run.recipe.to_json(), **state}
         arrays["run.params"] = run.model.params.flat
@@ -82,20 +76,37 @@ def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None)
     artefacts.write(path, "model", header, arrays)
 
 
+def to_header(language: LanguageModel) -> dict[str, Any]:
+    """All but the arrays: what the JSON of a file says of a language model."""
+    return {
+        "writer": f"rnncli {__version__}",
+        "tokenizer": language.tokenizer.to_header(),
+        "config": language.model.config.to_json(),
+        "carried": language.carried,
+        "data": language.data,
+        "history": language.history,
+    }
+
+
 def load(path: str | Path) -> LanguageModel:
     """The language model of a file; raises ArtefactError naming it when anything does not fit."""
-    return _language(artefacts.read(path, "model"))
+    artefact = artefacts.read(path, "model")
+    return from_parts(artefact.header, artefact.arrays, str(artefact.path))
 
 
 def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     """The language model of a file and the run that wrote it, between the same two steps."""
     artefact = artefacts.read(path, "model")
-    language, where = _language(artefact), str(path)
-    header, arrays = artefact.header.get("run"), artefact.arrays
+    where, arrays = str(path), artefact.arrays
+    language = from_parts(artefact.header, arrays, where)
+    header = artefact.header.get("run")
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
     header = {"ranks": 1, **header}  # of which earlier files say nothing
-    values: dict[str, Any] = {"history": language.history}
+    parent = language.data.get("from", "")
+    if not isinstance(parent, str):
+        raise ArtefactError(f"{where}: damaged: data is not as it should be.")
+    values: dict[str, Any] = {"history": language.history, "parent": parent}
     for name, kind in COUNTERS.items():
         value = header.get(name)
         value = math.inf if kind is float and value is None else value
@@ -119,8 +130,11 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     return language, run
 
 
-def _language(artefact: artefacts.Artefact) -> LanguageModel:
-    where, header, arrays = str(artefact.path), artefact.header, artefact.arrays
+def from_parts(header: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> LanguageModel:
+    """The language model of a header and of arrays: vocabulary and parameters by their names.
+
+    Raises ArtefactError, naming `where`, when anything does not fit.
+    """
     tokenizer = Tokenizer.from_artefact(header, arrays, where)
     config = _settings(Config, header.get("config"), where)
     if config.inputs != len(tokenizer) or config.head != "tokens":

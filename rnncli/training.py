@@ -69,6 +69,7 @@ class TrainRun:
     tokens: int = 0  # trained on, in all
     finished: str = ""  # why the run ended by itself
     ranks: int = 1  # that compute it
+    parent: str = ""  # the identity of the model that it began with
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_names import from_torch, to_torch
 
 from rnncli.config import Config, Recipe
+from rnncli.interop import from_torch, to_torch
 from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
 from rnncli.nn.optim import RULES, clip_norm, update
 from rnncli.nn.stack import Source, stack_backward, stack_forward
@@ -123,8 +123,11 @@ def check_optimizer(start, end):
 
 
 def same_gradients(config, grads, arrays):
-    theirs = {name[5:]: value for name, value in arrays.items() if name.startswith("grad.")}
-    expected = from_torch(config, theirs, gradients=True)
+    theirs = {name[5:]: value.copy() for name, value in arrays.items() if name.startswith("grad.")}
+    for name, value in theirs.items():
+        if "bias_hh" in name:  # a sum's two terms have one gradient: count it once
+            value[: 2 * config.hidden if config.cell == "gru" else None] = 0
+    expected = from_torch(config, theirs)
     assert expected.keys() == {n for n in grads if n.startswith("rnn.") or config.head == "tokens"}
     for name, value in expected.items():
         close(grads[name], value)

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
 
 sys.path.insert(0, str(Path(__file__).parent / "data"))
 
 import make_torch_reference as made  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from test_interop import NETWORKS, language, logits  # noqa: E402
 from test_torch_frozen import check_cell, check_model, check_optimizer, frozen  # noqa: E402
-from torch_names import to_torch  # noqa: E402
 
+from rnncli import interop, safetensors  # noqa: E402
 from rnncli.config import Config  # noqa: E402
+from rnncli.interop import to_torch  # noqa: E402
 from rnncli.nn import Batch, Model, Steps  # noqa: E402
 
 
@@ -80,3 +84,32 @@ def test_torch_computes_what_our_exported_weights_compute(cell):
     nats, _ = theirs.nats(torch.tensor(ids), torch.tensor(targets), [7] * 4, zeros)
     ours, _ = model.nats(Batch(ids.ravel(), targets.ravel(), Steps.dense(7, 4)), state)
     np.testing.assert_allclose(ours.reshape(7, 4), nats.detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_file_of_ours_goes_into_torch_and_comes_back(name, tmp_path):
+    before = language(**NETWORKS[name])
+    before.model.params.flat[:] *= 0.5
+    config, path = before.model.config, tmp_path / "m.safetensors"
+    interop.save(path, before)
+    theirs = made.LanguageModel({"embed": 0, **config.to_json()}).float()
+    theirs.load_state_dict(load_file(path))
+    ids = np.random.default_rng(0).integers(0, config.inputs, 40)
+
+    def torch_computes():
+        x = theirs.encoder(torch.tensor(ids)) if config.embed else torch.eye(config.inputs)[ids]
+        return theirs.decoder(theirs.rnn(x)[0]).detach().numpy().T
+
+    np.testing.assert_allclose(logits(before.model, ids), torch_computes(), atol=1e-6)
+    with torch.no_grad():
+        for value in theirs.parameters():
+            value.mul_(0.9)
+    weights = {name: value.clone() for name, value in theirs.state_dict().items()}
+    save_file(weights, path, safetensors.read(path)[1])
+    np.testing.assert_allclose(logits(interop.load(path).model, ids), torch_computes(), atol=1e-6)
+    save_file(weights, path)  # as others have it: no metadata
+    tokens = before.tokenizer.vocabulary.tokens
+    if config.activation == "tanh":
+        after = interop.load(path, tokens, level="word")
+        np.testing.assert_allclose(logits(after.model, ids), torch_computes(), atol=1e-6)

@@ -18,6 +18,7 @@ from click.shell_completion import shell_complete
 from rnncli import __version__, mpi
 from rnncli.cli.bench import bench
 from rnncli.cli.check import check
+from rnncli.cli.convert import convert
 from rnncli.cli.evaluate import evaluate
 from rnncli.cli.sample import sample
 from rnncli.cli.tokenize import tokenize
@@ -50,7 +51,7 @@ def main() -> None:
     """
 
 
-for command in (tokenize, train, sample, evaluate, check, bench):
+for command in (tokenize, train, sample, evaluate, convert, check, bench):
     main.add_command(command)
 
 

@@ -14,6 +14,7 @@ from rnncli.cli.common import (
     seed_option,
     threads_option,
 )
+from rnncli.cli.habits import Command
 from rnncli.cli.writing import (
     Printer,
     Share,
@@ -34,7 +35,7 @@ STRING = String()
 WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=FILE)
 @click.option("--prefix", type=STRING, multiple=True,
               help="What the text begins with; may be repeated; - is standard input.")  # fmt: skip

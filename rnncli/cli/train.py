@@ -26,12 +26,14 @@ from rnncli.cli.common import (
     stops,
     threads_option,
 )
+from rnncli.cli.habits import Command
 from rnncli.cli.progress import Speed, event, metrics_log, row
 from rnncli.config import Config, Recipe, Samples, Settings
 from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.api import Session
+    from rnncli.checkpoint import LanguageModel
     from rnncli.dataset import Dataset
     from rnncli.training import TrainRun
 
@@ -96,7 +98,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     ctx.exit()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", type=FILE)
 @click.option("-o", "--output", required=True, type=FILE, help="Model file to write (.npz).")
 @click.option("--preset", help="Named settings, such as a recipe from the literature.")
@@ -105,6 +107,10 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     help="Show the presets and leave.",
 )  # fmt: skip
 @config_option
+@click.option(
+    "--from", "start", type=FILE,
+    help="Model file to begin with: its network, and what it has learned of each token.",
+)  # fmt: skip
 @click.option(
     "--resume", is_flag=True,
     help="Go on from what the last save left; where there is nothing, start.",
@@ -120,6 +126,7 @@ def train(
     data: str,
     output: str,
     preset: str | None,
+    start: str | None,
     resume: bool,
     overwrite: bool,
     metrics: str | None,
@@ -138,24 +145,26 @@ def train(
     \b
     rnncli train comments.npz -o comments-model.npz
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m
+    rnncli train titles.npz -o titles-model.npz --from comments-model.npz
     """
     from rnncli import api, mpi
     from rnncli.dataset import Dataset
 
     given = {key: value for key, value in settings.items() if value not in (None, ())}
     wanted = {f.name: given.pop(f.name) for f in fields(Samples) if f.name in given}
-    comm = mpi.world()
+    comm, sources = mpi.world(), [data, start] if start else [data]
     if comm.rank == 0:
-        check_output(output, data)
+        check_output(output, *sources)
         if metrics:
-            check_output(metrics, data, output)
+            check_output(metrics, *sources, output)
     else:
         quiet, metrics = True, None
     dataset = Dataset.open(data)
     samples = _samples(dataset, preset, wanted, quiet)
-    run = None
+    run = origin = None
     if comm.rank == 0:
-        run = _run(dataset, output, preset, given, resume, overwrite, comm.size, quiet)
+        origin = api.load(start) if start else None
+        run = _run(dataset, output, preset, origin, given, resume, overwrite, comm.size, quiet)
     run = comm.tell(run)  # so that the other ranks need the data only
     if run is None:
         return
@@ -193,21 +202,29 @@ def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet
 
 
 def _run(
-    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], resume: bool,
-    overwrite: bool, ranks: int, quiet: bool,
+    dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
+    given: dict[str, Any], resume: bool, overwrite: bool, ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
     """A new run, or the one that the output file holds; None when that one is complete."""
     from rnncli import api
+    from rnncli.transfer import match
 
     if not os.path.lexists(output):
         if resume:
             note(f"{output}: nothing to resume yet; starting.", quiet)
     elif resume:
-        return _resumed(dataset, output, preset, given, ranks, quiet)
+        return _resumed(dataset, output, preset, origin, given, ranks, quiet)
     elif not overwrite:
         _guard(output)
-    config, recipe = api.settings_for(dataset.tokenizer, preset, given)
-    return api.fresh(config, recipe, ranks)
+    if origin is None:
+        config, recipe = api.settings_for(dataset.tokenizer, preset, given)
+        return api.fresh(dataset, config, recipe, ranks)
+    config, recipe = api.settings_from(origin, dataset.tokenizer, preset, given)
+    run = api.fresh(dataset, config, recipe, ranks, origin)
+    found = match(origin.tokenizer.vocabulary.tokens, dataset.tokenizer.vocabulary.tokens)
+    note(f"--from: {found.kept:,} tokens go on, {found.new:,} are new and begin as the mean, "
+         f"{found.lost:,} are left out.", quiet)  # fmt: skip
+    return run
 
 
 def _guard(output: str) -> None:
@@ -227,15 +244,20 @@ def _guard(output: str) -> None:
 
 
 def _resumed(
-    dataset: Dataset, output: str, preset: str | None, given: dict[str, Any], ranks: int,
-    quiet: bool,
+    dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
+    given: dict[str, Any], ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
     from rnncli import api, presets
 
     language, run = api.resume(output)
     if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
         raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
-    wanted = {**(presets.load(preset).settings if preset else {}), **given}
+    named = presets.load(preset).settings if preset else {}
+    if origin is not None:
+        if run.parent != api.identity(origin):
+            raise ConfigError(f"{output} was not begun with the model of --from.")
+        named = {key: value for key, value in named.items() if key not in presets.NETWORK}
+    wanted = {**named, **given}
     if "shards" in wanted:
         wanted["shards"] = replace(run.recipe, shards=wanted["shards"]).shared_by(run.ranks).shards
     old = {**language.model.config.to_json(), **run.recipe.to_json()}

@@ -1,0 +1,67 @@
+"""`rnncli convert`: model.npz <-> model.safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rnncli.cli.common import FILE, check_output, note, quiet_option
+
+SUFFIX = ".safetensors"
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=FILE)
+@click.argument("output", type=FILE)
+@click.option(
+    "--vocab", type=FILE,
+    help="For a model of others: its tokens in the order of their ids, one a line; or a .json file "
+    "with a list, or with an object of token to id.",
+)  # fmt: skip
+@click.option(
+    "--level", type=click.Choice(["word", "char"]),
+    help="With --vocab: what a token is [default: what the tokens look like].",
+)  # fmt: skip
+@click.option(
+    "--unit", type=click.Choice(["sentence", "document", "stream"]),
+    help="With --vocab: what stands in <s> and </s> [default: document where the vocabulary has "
+    "both, else stream].",
+)  # fmt: skip
+@quiet_option
+def convert(
+    source: str, output: str, vocab: str | None, level: str | None, unit: str | None, quiet: bool
+) -> None:
+    """Turn a model file into PyTorch's names and layout, or back.
+
+    A .safetensors file has the parameters of encoder (nn.Embedding; none for a one-hot input), rnn
+    (nn.LSTM, nn.GRU or nn.RNN) and decoder (nn.Linear), and the vocabulary in its metadata. Back
+    again it is the same model; what --resume needs stays behind. Neither way needs PyTorch.
+
+    \b
+    rnncli convert model.npz model.safetensors
+    rnncli convert model.safetensors back.npz
+    rnncli convert char-rnn.safetensors model.npz --vocab chars.json
+    """
+    kinds = [Path(name).suffix for name in (source, output)]
+    if sorted(kinds) != [".npz", SUFFIX]:
+        raise click.UsageError(f"convert turns an .npz file into a {SUFFIX} file, or back.")
+    if kinds[1] == SUFFIX and (vocab or level or unit):
+        raise click.UsageError(f"--vocab, --level and --unit are for a {SUFFIX} file.")
+    if (level or unit) and not vocab:
+        raise click.UsageError("--level and --unit go with --vocab.")
+    check_output(output, source, *([vocab] if vocab else []))
+    from rnncli import checkpoint, interop
+
+    if kinds[1] == SUFFIX:
+        language = checkpoint.load(source)
+        interop.save(output, language)
+    else:
+        tokens = interop.read_tokens(vocab) if vocab else None
+        language = interop.load(source, tokens, level=level or "", unit=unit or "")
+        checkpoint.save(output, language)
+    config = language.model.config
+    source = f"embedding {config.embed}" if config.embed else "one-hot"
+    layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
+    rule = language.tokenizer.signature
+    note(f"{output}: {config.cell}, {source}, {layers}, {config.inputs:,} tokens ({rule})", quiet)
