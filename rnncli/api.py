@@ -16,7 +16,7 @@ from rnncli import presets
 from rnncli.batches import Plan
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
-from rnncli.dataset import Dataset
+from rnncli.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
 from rnncli.evaluation import Score, score_split, score_texts
 from rnncli.nn.model import Model
@@ -27,7 +27,8 @@ from rnncli.training import Report, TrainRun, make_plan
 from rnncli.training import train as steps
 
 __all__ = [
-    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for", "train",
+    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
+    "split_for", "train",
 ]  # fmt: skip
 
 LIMITS = ("epochs", "max_steps", "max_time", "patience", "valid_every")  # may change on a resume
@@ -141,6 +142,12 @@ def evaluate(
         if total is None or not total.tokens:
             raise DataError("there is no text to score.")
         return total
+    part = split_for(language, data, split)
+    return score_split(language.model, language.tokenizer, part, carried=language.carried)
+
+
+def split_for(language: LanguageModel, data: Dataset, split: str) -> Split:
+    """A split of a data file, if the language model knows its vocabulary; else DataError."""
     if data.tokenizer.hash != language.tokenizer.hash:
         raise DataError(
             f"{data.path}: its vocabulary ({data.tokenizer.hash[:12]}) is not the model's "
@@ -150,8 +157,7 @@ def evaluate(
         raise DataError(
             f'{data.path}: there is no split "{split}" (it has {", ".join(data.splits)}).'
         )
-    part = data.splits[split]
-    return score_split(language.model, language.tokenizer, part, carried=language.carried)
+    return data.splits[split]
 
 
 def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:

@@ -141,6 +141,28 @@ def documents(
     progress.done()
 
 
+def text_lines(path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
+    """Every line of a text, blank ones too, in order; each but the last ends in a line feed."""
+    with _opened(str(path), _Progress(None, None)) as binary:
+        lines, held = _Lines(str(path), binary, Reading(encoding=encoding).encoding), ""
+        while True:
+            try:
+                held += next(lines)
+            except StopIteration:
+                break
+            except _RowTooLongError:
+                where = _where(lines.name, 0, lines.number)
+                raise DataError(f"{where}: the line is longer than {LIMIT >> 20} MiB.") from None
+            if lines.fault:
+                raise DataError(f"{_where(lines.name, 0, lines.number)}: {lines.fault}.")
+            if held.endswith("\n"):  # a carriage return alone ends no line
+                yield held[:-2] + "\n" if held.endswith("\r\n") else held
+                held = ""
+                lines.begin()
+        if held:
+            yield held
+
+
 def _read(lines: "_Lines", reading: Reading, skipped: Skipped) -> Iterator[Document]:
     if reading.whole_file:
         return _whole(lines)

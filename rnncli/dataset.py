@@ -129,6 +129,7 @@ def tokenize(
             "split": [float(share) for share in split],
             "seed": seed,
             "splits": {name: dataclasses.asdict(part) for name, part in splits.items()},
+            "unseen": int(np.count_nonzero(table[len(SPECIALS) :] == 0)),
         }
         arrays: dict[str, NDArray[Any] | artefacts.Stream] = dict(tokenizer.to_arrays())
         dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
@@ -490,6 +491,12 @@ class Dataset:
             if name in parts
         }
         return cls(where, header, tokenizer, splits)
+
+    @property
+    def unseen(self) -> int | None:
+        """How many different tokens of the text have no id; None in a file that does not say."""
+        number = self.header.get("unseen")
+        return number if type(number) is int and number > 0 else None
 
 
 def _split(

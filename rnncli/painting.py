@@ -75,7 +75,9 @@ def html(tokens: Iterable[Token]) -> str:
             continue
         names = " ".join([f"s{shade(token)}", *([] if token.known else ["u"])])
         text = text.replace("\n", "↵\n")
-        out.append(f'<span class="{names}" tabindex="0" data-a="{escape(_told(token))}">{text}</span>')
+        out.append(
+            f'<span class="{names}" tabindex="0" data-a="{escape(_told(token))}">{text}</span>'
+        )
     return "".join(out)
 
 

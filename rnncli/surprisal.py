@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn import Model, State, Steps
-from rnncli.rule import ENDS, Rule
+from rnncli.rule import BOS, ENDS, EOS, Rule
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
 LOGITS = 1 << 22  # made at a time
+BLOCK = 512  # tokens of a stream that are told of together
 
 
 class Token(NamedTuple):
@@ -69,6 +71,9 @@ def surprisals(
     """
     state, last = None, np.empty(0, np.uint32)
     for unit in units:
+        if not len(unit.ids):
+            yield []
+            continue
         if not carried:
             state, last = None, last[:0]
         ids = np.concatenate([last, unit.ids]).astype(np.int64)
@@ -116,24 +121,36 @@ def _read(
 def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
     """The units of a text, cut as they are for scoring."""
     units = []
-    for part in tokenizer.rule.units(text):
+    whole = tokenizer.bos is None  # white space of a stream counts
+    for part in [text] if whole else tokenizer.rule.units(text):
         ids, found = tokenizer.encode(part), pieces(tokenizer.rule, part)
         if tokenizer.bos is not None and tokenizer.eos is not None:
             ids = np.concatenate([[tokenizer.bos], ids, [tokenizer.eos]]).astype(np.uint32)
-            found = [("", ENDS[0]), *found, (" ", ENDS[1])]
+            found = [("", BOS), *found, (" ", EOS)]
         if len(ids):
             units.append(Unit(ids, found))
     return units
 
 
+def text_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The tokens of a text before any vocabulary, as many as it has ids; <s>, </s> among them."""
+    if tokenizer.bos is None:
+        return tokenizer.rule.tokens(text)
+    units = map(tokenizer.rule.tokens, tokenizer.rule.units(text))
+    return [token for unit in units for token in (BOS, *unit, EOS)]
+
+
 def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
-    """The units of a split of a data file; the text is put together from the tokens."""
-    for start, end in zip(split.starts[:-1].tolist(), split.starts[1:].tolist(), strict=True):
+    """The units of a split of a data file, a stream in blocks; the text is made of the tokens."""
+    bounds = split.starts.tolist()
+    if tokenizer.bos is None:
+        bounds = [*range(0, bounds[-1], BLOCK), bounds[-1]]
+    for start, end in pairwise(bounds):
         ids, decoder, found = split.ids[start:end], tokenizer.decoder(), []
         for token_id in ids.tolist():
             token = tokenizer.token(token_id)
             if token in ENDS:
-                found.append((" ", token))
+                found.append((" " if token == EOS else "", token))
             elif tokenizer.rule.level == "word":
                 piece = decoder.feed(token_id)
                 found.append((piece[: len(piece) - len(token)], token))
