@@ -109,12 +109,12 @@ def print_entropy(data: str) -> None:
     print(line("expected", "-", f"{length + 1:.2f}", *rounded(mean, 0.0)))
 
 
-def record_entropy(data: str) -> None:
-    """Put the entropy of each split where `rnncli eval` looks it up."""
+def record_entropy(data: str, path: Path) -> None:
+    """Put the entropy of each split into a file, that in which `rnncli eval` looks it up."""
     from rnncli.dataset import Dataset
     from rnncli.entropy import fingerprint
 
-    dataset, path = Dataset.open(data), HERE.parent / "rnncli" / "entropies.json"
+    dataset = Dataset.open(data)
     known = json.loads(path.read_text("utf-8"))
     for name, nats, lengths in scored(dataset):
         key = fingerprint(dataset.tokenizer, dataset.splits[name].ids)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--record", metavar="DATA.npz", help="let rnncli eval know its entropy")
     options = parser.parse_args()
     if options.record:
-        record_entropy(options.record)
+        record_entropy(options.record, HERE.parent / "rnncli" / "entropies.json")
     elif options.entropy:
         print_entropy(options.entropy)
     else:

@@ -44,14 +44,11 @@ def ansi(tokens: Iterable[Token]) -> str:
         codes = [] if token.known else ["4"]
         codes += [] if colour is None else ["38;5;16", f"48;5;{colour}"]
         text = escaped(token.text)
-        out.append(escaped(token.space))
-        out.append(f"\x1b[{';'.join(codes)}m{_each_line(text)}\x1b[0m" if codes else text)
+        if codes:  # a painted line break would colour the rest of the line
+            end = "\n" * text.endswith("\n")
+            text = f"\x1b[{';'.join(codes)}m{text.replace(chr(10), '↵')}\x1b[0m{end}"
+        out.append(escaped(token.space) + text)
     return "".join(out)
-
-
-def _each_line(text: str) -> str:
-    """A painted line break colours the rest of the line: show it as a sign before it."""
-    return text.replace("\n", "↵") if text != "\n" else "↵\x1b[0m\n"
 
 
 def ansi_legend() -> str:
