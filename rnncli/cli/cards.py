@@ -46,23 +46,22 @@ def _beside(
     """The scores of baselines and mixture, to show and as JSON."""
     tokenizer, split = language.tokenizer, source.part(language)
     train = source.part(language, "train")
-    rows: list[Named] = []
+    names = [*baselines, *([mix] if mix and mix not in baselines else [])]
+    simple = {name: baseline(name, tokenizer, train) for name in names}
+    nats = {name: simple[name](split) for name in names}
+    scores = {name: score_nats(tokenizer, split, nats[name]) for name in names}
+    rows = [*((_label(name), score) for name, score in scores.items()), own]
     found: dict[str, Any] = {}
-    for name in baselines:
-        score = score_nats(tokenizer, split, baseline(name, tokenizer, train)(split))
-        rows.append((_label(name), score))
-        found.setdefault("baselines", {})[name] = score.to_json()
-    if mix is None:
-        return [*rows, own], found
-    valid, simple = source.part(language, "valid"), baseline(mix, tokenizer, train)
-    weight = mixing_weight(source.nats(language, "valid"), simple(valid))
-    alone = simple(split)
-    both = score_nats(tokenizer, split, mixed_nats(source.nats(language), alone, weight))
-    if mix not in baselines:
-        rows.append((_label(mix), score_nats(tokenizer, split, alone)))
-    found["mix"] = {"baseline": mix, "weight": weight, **both.to_json()}
-    label = f"{weight:.3f} of it, {1 - weight:.3f} of {_label(mix)}"
-    return [*rows, own, (label, both)], found
+    if baselines:
+        found["baselines"] = {name: scores[name].to_json() for name in baselines}
+    if mix:
+        valid = source.part(language, "valid")
+        weight = mixing_weight(source.nats(language, "valid"), simple[mix](valid))
+        mixed = mixed_nats(source.nats(language), nats[mix], weight)
+        both = score_nats(tokenizer, split, mixed)
+        rows.append((f"{weight:.3f} of it, {1 - weight:.3f} of {_label(mix)}", both))
+        found["mix"] = {"baseline": mix, "weight": weight, **both.to_json()}
+    return rows, found
 
 
 def _label(name: str) -> str:
@@ -111,9 +110,9 @@ def contest(
     for row in (
         *([] if alike else [warning]),
         *(table(rows) if alike else unlike(rows)),
-        f"difference {difference.mean:+.4f} {unit}, with 95 % certainty from {difference.low:+.4f} "
-        f"to {difference.high:+.4f}: {verdict}",
-        f"(paired bootstrap over {parts})",
+        f"difference {difference.mean:+.4f} {unit}: {verdict}",
+        f"(95 % interval {difference.low:+.4f} to {difference.high:+.4f}, paired bootstrap over "
+        f"{parts})",
         *dict.fromkeys(lines),
     ):
         click.echo(row)
