@@ -123,44 +123,58 @@ def documents(
     for name in names:
         with _opened(name, progress) as binary:
             lines = _Lines(name, binary, reading.encoding)
-            try:
+            with _faults(lines, reading.encoding):
                 for document in _read(lines, reading, skipped):
                     yield document
                     if left is not None and not document.more:
                         left -= 1
                         if left == 0:
                             return
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                where = _where(name, 0, lines.number)
-                raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
-            except UnicodeError:  # of a codec that cannot hand bad bytes through
-                where, encoding = _where(name, 0, lines.number + 1), shown(reading.encoding)
-                raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
-            except OSError as error:
-                raise DataError(f"{_where(name, 0, 0)}: {error.strerror or error}.") from None
     progress.done()
+
+
+@contextmanager
+def _faults(lines: "_Lines", encoding: str) -> Iterator[None]:
+    """What a file does not yield, as a DataError that says where."""
+    name = lines.name
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        where = _where(name, 0, lines.number)
+        raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
+    except UnicodeError:  # of a codec that cannot hand bad bytes through
+        where = _where(name, 0, lines.number + 1)
+        raise DataError(f"{where}: not {shown(encoding)}. Use --encoding.") from None
+    except OSError as error:
+        raise DataError(f"{_where(name, 0, 0)}: {error.strerror or error}.") from None
 
 
 def text_lines(path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
     """Every line of a text, blank ones too, in order; each but the last ends in a line feed."""
+    encoding = Reading(encoding=encoding).encoding  # or a ConfigError
     with _opened(str(path), _Progress(None, None)) as binary:
-        lines, held = _Lines(str(path), binary, Reading(encoding=encoding).encoding), ""
-        while True:
-            try:
-                held += next(lines)
-            except StopIteration:
-                break
-            except _RowTooLongError:
-                where = _where(lines.name, 0, lines.number)
-                raise DataError(f"{where}: the line is longer than {LIMIT >> 20} MiB.") from None
-            if lines.fault:
-                raise DataError(f"{_where(lines.name, 0, lines.number)}: {lines.fault}.")
-            if held.endswith("\n"):  # a carriage return alone ends no line
-                yield held[:-2] + "\n" if held.endswith("\r\n") else held
-                held = ""
-                lines.begin()
+        lines, held = _Lines(str(path), binary, encoding), ""
+        with _faults(lines, encoding):
+            while line := _next_line(lines):
+                held += line
+                if held.endswith("\n"):  # a carriage return alone ends no line
+                    yield held[:-2] + "\n" if held.endswith("\r\n") else held
+                    held = ""
+                    lines.begin()
         if held:
             yield held
+
+
+def _next_line(lines: "_Lines") -> str:
+    """The next line, "" at the end; a fault is a DataError."""
+    try:
+        line = next(lines, "")
+    except _RowTooLongError:
+        where = _where(lines.name, 0, lines.number)
+        raise DataError(f"{where}: the line is longer than {LIMIT >> 20} MiB.") from None
+    if lines.fault:
+        raise DataError(f"{_where(lines.name, 0, lines.number)}: {lines.fault}.")
+    return line
 
 
 def _read(lines: "_Lines", reading: Reading, skipped: Skipped) -> Iterator[Document]:

@@ -1,5 +1,6 @@
 """`rnncli eval` as its users meet it: rows, baselines, mixtures, two models, painted text."""
 
+import gzip
 import json
 import math
 import re
@@ -383,6 +384,13 @@ def test_an_endless_line_is_one_clear_line(files, tmp_path, monkeypatch):
     for model in ("m.npz", "cm.npz"):
         line = refused("eval", files / model, "--text", tmp_path / "t.txt")
         assert "t.txt, line 2: the line is longer than 1 MiB" in line
+
+
+def test_damaged_gzip_is_one_clear_line(files, tmp_path):
+    (tmp_path / "t.gz").write_bytes(gzip.compress((files / "text.txt").read_bytes())[:-20])
+    line = refused("eval", files / "m.npz", "--text", tmp_path / "t.gz")
+    assert "gzip data is damaged" in line
+    assert "no text encoding" in refused("eval", files / "m.npz", "--text", "-", "--encoding", "x")
 
 
 def test_an_empty_text_has_no_card_but_no_rows_either(files):
