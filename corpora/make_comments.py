@@ -2,6 +2,7 @@
 
     python make_comments.py [-o comments.csv]
     python make_comments.py --entropy data.npz
+    python make_comments.py --record data.npz
 
 The words are in lexicon.py, the sentences in comments.grammar, the mathematics in pcfg.py.
 Drawing needs the standard library alone and gives the same bytes on every platform;
@@ -11,6 +12,7 @@ the entropy needs rnncli, for it is the entropy of the text as that tokenises it
 import argparse
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from lexicon import HANDLES, tables
 from pcfg import Grammar, Scorer, read_rules
@@ -75,37 +78,59 @@ def rounded(mean: float, error: float) -> tuple[str, str, str]:
     return f"{mean:.4f}", f"{error:.4f}", f"{math.exp(mean):.3f}"
 
 
+def scored(dataset: Any) -> Iterator[tuple[str, list[float], list[int]]]:
+    """For each split of a data file its name, and for each text -ln p and the tokens."""
+    known = dataset.tokenizer.vocabulary
+    scorer = Scorer(grammar(), dataset.tokenizer.rule.tokens, known.index)
+    for name, split in dataset.splits.items():
+        ids, starts = split.ids.tolist(), split.starts.tolist()
+        texts = [[known.tokens[i] for i in ids[a + 1 : b]] for a, b in pairwise(starts)]
+        yield name, [sum(scorer.score(text)[0]) for text in texts], [len(text) for text in texts]
+
+
 def print_entropy(data: str) -> None:
     """The exact entropy of each split of a data file made from comments.csv."""
     from rnncli.dataset import Dataset
 
     dataset = Dataset.open(data)
-    known = dataset.tokenizer.vocabulary
-    scorer = Scorer(grammar(), dataset.tokenizer.rule.tokens, known.index)
-    everything: list[tuple[float, int]] = []
+    everything: tuple[list[float], list[int]] = ([], [])
     line = "{:8} {:>10} {:>9} {:>11} {:>10} {:>11}".format
     print(line("split", "documents", "tokens", "nats/token", "std.error", "perplexity"))
-    for name, split in [*dataset.splits.items(), ("all", None)]:
-        scored = everything
-        if split is not None:
-            ids, starts = split.ids.tolist(), split.starts.tolist()
-            texts = [[known.tokens[i] for i in ids[a + 1 : b]] for a, b in pairwise(starts)]
-            scored = [(sum(scorer.score(text)[0]), len(text)) for text in texts]
-            everything += scored
-        nats, lengths = zip(*scored, strict=True)
+    for name, nats, lengths in [*scored(dataset), ("all", *everything)]:
+        if name != "all":
+            everything[0].extend(nats)
+            everything[1].extend(lengths)
         mean, error = figures(nats, lengths)
         print(line(name, len(nats), sum(lengths), *rounded(mean, error)))
+    known = dataset.tokenizer
+    scorer = Scorer(grammar(), known.rule.tokens, known.vocabulary.index)
     total, length = scorer.expected(scorer.grammar.start)
     mean = total / (length + 1)  # one more token: the end
     print(line("expected", "-", f"{length + 1:.2f}", *rounded(mean, 0.0)))
+
+
+def record_entropy(data: str, path: Path) -> None:
+    """Put the entropy of each split into a file, that in which `rnncli eval` looks it up."""
+    from rnncli.dataset import Dataset
+    from rnncli.entropy import fingerprint
+
+    dataset = Dataset.open(data)
+    known = json.loads(path.read_text("utf-8"))
+    for name, nats, lengths in scored(dataset):
+        key = fingerprint(dataset.tokenizer, dataset.splits[name].ids)
+        known[key] = round(sum(nats) / sum(lengths), 6)
+    path.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make comments.csv, or print its entropy.")
     parser.add_argument("-o", "--output", default=str(HERE / "comments.csv"), help="file to write")
     parser.add_argument("--entropy", metavar="DATA.npz", help="data file made from comments.csv")
+    parser.add_argument("--record", metavar="DATA.npz", help="let rnncli eval know its entropy")
     options = parser.parse_args()
-    if options.entropy:
+    if options.record:
+        record_entropy(options.record, HERE.parent / "rnncli" / "entropies.json")
+    elif options.entropy:
         print_entropy(options.entropy)
     else:
         Path(options.output).write_text(csv_text(), encoding="utf-8", newline="")

@@ -19,7 +19,7 @@ from rnncli.artefacts import blocks
 from rnncli.batches import Plan, Sentences
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
-from rnncli.dataset import Dataset
+from rnncli.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
 from rnncli.evaluation import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
 from rnncli.mpi import Comm
@@ -35,7 +35,7 @@ from rnncli.transfer import carried_over, match
 
 __all__ = [
     "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
-    "settings_from", "train",
+    "settings_from", "split_for", "train",
 ]  # fmt: skip
 
 LIMITS = ("epochs", "max_steps", "max_time", "patience", "valid_every")  # may change on a resume
@@ -235,6 +235,12 @@ def evaluate(
         if total is None or not total.tokens:
             raise DataError("there is no text to score.")
         return total
+    part = split_for(language, data, split)
+    return score_split(language.model, language.tokenizer, part, carried=language.carried)
+
+
+def split_for(language: LanguageModel, data: Dataset, split: str) -> Split:
+    """A split of a data file, if the language model knows its vocabulary; else DataError."""
     if data.tokenizer.hash != language.tokenizer.hash:
         raise DataError(
             f"{data.path}: its vocabulary ({data.tokenizer.hash[:12]}) is not the model's "
@@ -244,8 +250,7 @@ def evaluate(
         raise DataError(
             f'{data.path}: there is no split "{split}" (it has {", ".join(data.splits)}).'
         )
-    part = data.splits[split]
-    return score_split(language.model, language.tokenizer, part, carried=language.carried)
+    return data.splits[split]
 
 
 def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:

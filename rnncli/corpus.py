@@ -5,10 +5,8 @@ how a document is cut into tokens.
 """
 
 import csv
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import NamedTuple
 import regex
 
 from rnncli.errors import ConfigError, DataError, shown
-from rnncli.lines import Lines, Place, Progress, RowTooLongError, opened
+from rnncli.lines import Lines, Place, Progress, RowTooLongError, faults, opened
 
 FORMATS = ("csv", "tsv", "txt", "jsonl")
 COLUMNS = ("body", "text", "comment", "content", "title")  # looked for, in this order
@@ -146,16 +144,8 @@ def read(
             next(_rows(Part(name), head, reading, Skipped("skip"), layout), None)
     with opened(name, progress or Progress(), part.at) as binary:
         lines = Lines(name, binary, reading.encoding, part.at, part.line)
-        try:
+        with faults(lines, reading.encoding):
             yield from _rows(part, lines, reading, skipped, layout)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            where = Place(name, 0, lines.number)
-            raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
-        except UnicodeError:  # of a codec that cannot hand bad bytes through
-            where, encoding = Place(name, 0, lines.number + 1), shown(reading.encoding)
-            raise DataError(f"{where}: not {encoding}. Use --encoding.") from None
-        except OSError as error:
-            raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
         part.at, part.line = lines.offset, lines.number
 
 

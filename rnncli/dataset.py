@@ -68,6 +68,12 @@ class Dataset:
         }
         return cls(where, header, tokenizer, splits)
 
+    @property
+    def unseen(self) -> int | None:
+        """How many different tokens of the text have no id; None in a file that does not say."""
+        number = self.header.get("unseen")
+        return number if type(number) is int and number > 0 else None
+
 
 def _split(
     name: str, part: Any, arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer, where: str

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import rnncli
-from rnncli.batches import Plan, Sentences, Work, stream
+from rnncli.batches import Plan, Sentences, Work
 from rnncli.errors import DataError
 from rnncli.nn import Batch, Model, State, Steps
 from rnncli.tokenizer import Tokenizer
@@ -25,9 +25,8 @@ Array = NDArray[Any]
 
 GROUP, WINDOW = 64, 64  # sequences and steps that are scored together
 ALONE = 2048  # steps at a time of a single sequence
-RESAMPLE = 17  # what a random stream is for; see rnncli.batches
-BLOCK = 256  # tokens of a stream that are drawn together in a resample
 POOL = 4096  # units or texts that are sorted by length together
+LETTERS = 1 << 22  # characters of such a pool of texts
 
 
 class Split(Protocol):
@@ -64,6 +63,11 @@ class Score:
         return self.nats / self.tokens if self.tokens else math.nan
 
     @property
+    def bits_per_token(self) -> float:
+        """The same in bits."""
+        return self.nats_per_token / math.log(2)
+
+    @property
     def perplexity(self) -> float:
         """exp of the mean surprise, <unk> being a token like any other; nan without a token."""
         return _exp(self.nats, self.tokens)
@@ -92,8 +96,10 @@ class Score:
 
     def to_json(self) -> dict[str, float | int | None]:
         """All figures by name; None where one is undefined or not finite."""
-        names = ("nats_per_token", "perplexity", "perplexity_excluding_oov", "bits_per_char",
-                 "bits_per_byte", "tokens", "oov", "chars", "bytes", "units", "nats")  # fmt: skip
+        names = (
+            "nats_per_token", "bits_per_token", "perplexity", "perplexity_excluding_oov",
+            "bits_per_char", "bits_per_byte", "tokens", "oov", "chars", "bytes", "units", "nats",
+        )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         return {n: v if v is None or math.isfinite(v) else None for n, v in values.items()}
 
@@ -126,7 +132,7 @@ def score_plan(
     """The score of all batches of a plan's first epoch, the state carried as each batch says."""
     total = Score(chars=chars, bytes=bytes, units=units)
     for work, nats in _predictions(model, plan.batches(0)):
-        total += _score(tokenizer, work.y, nats)
+        total += score_ids(tokenizer, work.y, nats)
     return total
 
 
@@ -144,7 +150,7 @@ def score_split(
         return score_plan(model, tokenizer, plan, split.chars, split.bytes, units)
     total = Score(chars=split.chars, bytes=split.bytes, units=units)
     for ids, nats in _pools(model, split):
-        total += _score(tokenizer, ids, nats)
+        total += score_ids(tokenizer, ids, nats)
     return total
 
 
@@ -163,23 +169,42 @@ def token_nats(model: Model, tokenizer: Tokenizer, split: Split, *, carried: boo
 
 def score_nats(tokenizer: Tokenizer, split: Split, nats: Array) -> Score:
     """The score of a split by the nats of each of its ids (n,), nan where none counts."""
-    return _score(tokenizer, split.ids, nats) + Score(
+    return score_ids(tokenizer, split.ids, nats) + Score(
         chars=split.chars, bytes=split.bytes, units=len(split.starts) - 1
     )
 
 
-def score_texts(
+def score_ids(tokenizer: Tokenizer, ids: Array, nats: Array) -> Score:
+    """The score of ids (n,) whose nats are not nan; <s> is not counted."""
+    told = ~np.isnan(nats)
+    if tokenizer.bos is not None:
+        told &= ids != tokenizer.bos
+    unknown = told & (ids == tokenizer.unk)
+    return Score(
+        float(nats[told].sum()), int(told.sum()), int(unknown.sum()), float(nats[unknown].sum())
+    )
+
+
+class Told(NamedTuple):
+    """A text with the nats of each of its ids (n,), nan where none counts: as it was scored."""
+
+    text: str
+    units: int
+    ids: Array
+    nats: Array
+
+
+def text_nats(
     model: Model, tokenizer: Tokenizer, texts: Iterable[str], *, carried: bool = False
-) -> Iterator[Score]:
-    """One score a text, in order; a blank text has no token and the score of nothing.
+) -> Iterator[Told]:
+    """The nats of each id of each text, in order, in memory that does not grow with their number.
 
     Each text is cut into units by the tokenizer's rule, each from a fresh state. With `carried`,
     the state goes on from unit to unit and from text to text. A stream model does not predict the
     first token after a fresh state.
     """
-    source = iter(texts)
     state, last = None, np.empty(0, np.uint32)
-    while pool := list(islice(source, 1 if carried else POOL)):
+    for pool in _pooled(texts):
         parts = [_units(tokenizer, text) for text in pool]
         lengths = [sum(map(len, part)) for part in parts]
         units = list(chain.from_iterable(parts))
@@ -188,83 +213,54 @@ def score_texts(
             nats, state = _onward(model, ids, state)
             ids, last = ids[len(last) :], ids[-1:]
             nats = nats[len(nats) - len(ids) :]
+            nats[ids == tokenizer.bos] = np.nan
         else:
             nats = _fresh(model, ids, np.cumsum([0, *map(len, units)]))
         end = 0
         for text, part, length in zip(pool, parts, lengths, strict=True):
             begin, end = end, end + length
-            score = _score(tokenizer, ids[begin:end], nats[begin:end])
-            yield score + Score(chars=len(text), bytes=len(text.encode()), units=len(part))
+            yield Told(text, len(part), ids[begin:end], nats[begin:end])
+
+
+def score_texts(
+    model: Model, tokenizer: Tokenizer, texts: Iterable[str], *, carried: bool = False
+) -> Iterator[Score]:
+    """One score a text, in order; a blank text has no token and the score of nothing."""
+    for told in text_nats(model, tokenizer, texts, carried=carried):
+        yield score_told(tokenizer, told)
+
+
+def score_told(tokenizer: Tokenizer, told: Told) -> Score:
+    """The score of one text."""
+    text = told.text
+    size = len(text) if text.isascii() else len(text.encode())
+    return score_ids(tokenizer, told.ids, told.nats) + Score(
+        chars=len(text), bytes=size, units=told.units
+    )
+
+
+def _pooled(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in lists, each of `POOL` texts or about `LETTERS` characters at most."""
+    pool: list[str] = []
+    letters = 0
+    for text in texts:
+        pool.append(text)
+        letters += len(text)
+        if len(pool) >= POOL or letters >= LETTERS:
+            yield pool
+            pool, letters = [], 0
+    if pool:
+        yield pool
 
 
 def _units(tokenizer: Tokenizer, text: str) -> list[Array]:
     """The ids of a text's units, <s> and </s> around each where the rule has them."""
-    ids = [tokenizer.encode(unit) for unit in tokenizer.rule.units(text)]
     if tokenizer.bos is None or tokenizer.eos is None:
-        return [unit for unit in ids if len(unit)]
+        ids = tokenizer.encode(text)
+        return [ids] if len(ids) else []
+    units = [tokenizer.encode(unit) for unit in tokenizer.rule.units(text)]
     bos, eos = np.array([[tokenizer.bos], [tokenizer.eos]], np.uint32)
-    return [np.concatenate([bos, unit, eos]) for unit in ids]
-
-
-def uniform_nats(tokenizer: Tokenizer, split: Split) -> Array:
-    """What each id costs (n,) when every token but <s> is as probable as any other."""
-    return _by_token(tokenizer, split, np.ones(len(tokenizer)))
-
-
-def unigram_nats(tokenizer: Tokenizer, split: Split) -> Array:
-    """What each id costs (n,) by its frequency in the training text, one added to each count."""
-    return _by_token(tokenizer, split, tokenizer.vocabulary.counts + 1.0)
-
-
-def _by_token(tokenizer: Tokenizer, split: Split, weights: Array) -> Array:
-    told = np.arange(len(weights)) != tokenizer.bos
-    nats = np.log(weights[told].sum()) - np.log(weights)  # (V,)
-    each = nats[split.ids]
-    each[split.starts[:-1]] = np.nan
-    return np.asarray(each)
-
-
-def mixed_nats(a: Array, b: Array, weight: float) -> Array:
-    """The nats of the mixture weight * A + (1 - weight) * B, from those of A and B (n,)."""
-    if weight in (0, 1):
-        return a if weight else b
-    with np.errstate(invalid="ignore"):  # nan in, nan out
-        return np.asarray(-np.logaddexp(math.log(weight) - a, math.log1p(-weight) - b))
-
-
-def mixing_weight(a: Array, b: Array, tolerance: float = 1e-6) -> float:
-    """The weight of A at which its mixture with B costs least, by EM (Dempster et al. 1977)."""
-    told = ~np.isnan(a)
-    gain, weight, step = np.exp(np.clip(b[told] - a[told], -700, 700)), 0.5, 1.0  # p_A / p_B
-    while step > tolerance and 0 < weight < 1:
-        share = weight * gain / (weight * gain + 1 - weight)
-        weight, step = float(share.mean()), abs(float(share.mean()) - weight)
-    return weight
-
-
-class Difference(NamedTuple):
-    """How many nats a token A costs more than B, and the interval that holds 95 % of resamples."""
-
-    nats: float
-    low: float
-    high: float
-
-
-def compare(a: Array, b: Array, starts: Array, resamples: int = 2000, seed: int = 0) -> Difference:
-    """The paired bootstrap over units of two models' nats (n,) on one split (Koehn 2004).
-
-    A stream is one unit: it is cut into blocks of `BLOCK` tokens.
-    """
-    if len(starts) == 2:
-        starts = np.append(np.arange(starts[0], starts[1], BLOCK), starts[1])
-    difference = np.add.reduceat(np.nan_to_num(a - b), starts[:-1])  # (units,)
-    tokens = np.add.reduceat(~np.isnan(a), starts[:-1], dtype=np.float64)
-    rng, units, means = stream(seed, RESAMPLE), len(tokens), []
-    for _ in range(resamples):
-        drawn = rng.integers(units, size=units)
-        means.append(difference[drawn].sum() / max(1.0, tokens[drawn].sum()))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(float(difference.sum() / tokens.sum()), float(low), float(high))
+    return [np.concatenate([bos, unit, eos]) for unit in units]
 
 
 @dataclass(frozen=True)
@@ -335,17 +331,6 @@ def _onward(model: Model, ids: Array, state: State | None) -> tuple[Array, State
         work = Work(x, y, Steps.dense(len(y), 1), 0 if state is None else 1)
         nats[at : at + len(y)], state = _nats(model, work, state)
     return nats, state
-
-
-def _score(tokenizer: Tokenizer, ids: Array, nats: Array) -> Score:
-    """The sums over ids (n,) whose nats are not nan; <s> is not counted."""
-    told = ~np.isnan(nats)
-    if tokenizer.bos is not None:
-        told &= ids != tokenizer.bos
-    unknown = told & (ids == tokenizer.unk)
-    return Score(
-        float(nats[told].sum()), int(told.sum()), int(unknown.sum()), float(nats[unknown].sum())
-    )
 
 
 def _predictions(model: Model, works: Iterable[Work]) -> Iterator[tuple[Work, Array]]:

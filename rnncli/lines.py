@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -91,6 +92,22 @@ def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]
             yield stack.enter_context(gzip.GzipFile(fileobj=binary))
         else:
             yield binary
+
+
+@contextmanager
+def faults(lines: "Lines", encoding: str) -> Iterator[None]:
+    """What a file does not yield, as a DataError that says where."""
+    name = lines.name
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        where = Place(name, 0, lines.number)
+        raise DataError(f"{where}: the gzip data is damaged or cut short here.") from None
+    except UnicodeError:  # of a codec that cannot hand bad bytes through
+        where = Place(name, 0, lines.number + 1)
+        raise DataError(f"{where}: not {shown(encoding)}. Use --encoding.") from None
+    except OSError as error:
+        raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
 
 
 def is_utf8(encoding: str) -> bool:
@@ -180,3 +197,30 @@ class Lines:
 
 class RowTooLongError(Exception):
     """The current row is longer than `Lines.limit`."""
+
+
+def text_lines(name: str, encoding: str) -> Iterator[str]:
+    """Every line of a text, blank ones too, in order; each but the last ends in a line feed."""
+    with opened(name, Progress()) as binary:
+        lines, held = Lines(name, binary, encoding), ""
+        with faults(lines, encoding):
+            while line := _next_line(lines):
+                held += line
+                if held.endswith("\n"):  # a carriage return alone ends no line
+                    yield held[:-2] + "\n" if held.endswith("\r\n") else held
+                    held = ""
+                    lines.begin()
+        if held:
+            yield held
+
+
+def _next_line(lines: Lines) -> str:
+    """The next line, "" at the end; a fault is a DataError."""
+    try:
+        line = next(lines, "")
+    except RowTooLongError:
+        where = Place(lines.name, 0, lines.number)
+        raise DataError(f"{where}: the line is longer than {lines.limit >> 20} MiB.") from None
+    if lines.fault:
+        raise DataError(f"{Place(lines.name, 0, lines.number)}: {lines.fault}.")
+    return line

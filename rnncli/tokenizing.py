@@ -102,6 +102,7 @@ def tokenize(
             "split": [float(share) for share in split],
             "seed": seed,
             "splits": {name: dataclasses.asdict(part) for name, part in splits.items()},
+            "unseen": _unseen(counts, table),
         }
         arrays: dict[str, NDArray[Any] | artefacts.Stream] = dict(tokenizer.to_arrays())
         dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
@@ -109,6 +110,12 @@ def tokenize(
             arrays |= deal.members(name, k, splits[name], table.astype(dtype))
         artefacts.write(path, "data", header, arrays)
     return summary
+
+
+def _unseen(counts: Ints, table: Ints) -> int:
+    """How many different tokens of the text have no id."""
+    first = len(SPECIALS)
+    return int(np.count_nonzero((table[first:] == 0) & counts[:, first:].any(axis=0)))
 
 
 def _min_count(counts: Collection[int], rule: Rule, size: int | None) -> int:

@@ -219,7 +219,7 @@ def test_settings_that_make_no_sense_are_refused(files, tmp_path, words, message
         ("sample", "m.npz", "-n", "0"),
         ("sample", "m.npz", "--top-p", "2"),
         ("eval", "m.npz"),
-        ("eval", "m.npz", "d.npz", "--text", "t.txt"),
+        ("eval", "m.npz", "n.npz", "d.npz", "--text", "t.txt"),
         ("tokenize", "t.txt"),
         ("tokenize", "t.txt", "-o", "d.npz", "--split", "a,b"),
         ("tokenize", "t.txt", "-o", "d.npz", "--level", "line"),

@@ -17,17 +17,12 @@ from rnncli.errors import DataError
 from rnncli.evaluation import (
     Lanes,
     Score,
-    compare,
-    mixed_nats,
-    mixing_weight,
     score_nats,
     score_plan,
     score_split,
     score_texts,
     signature,
     token_nats,
-    uniform_nats,
-    unigram_nats,
 )
 from rnncli.nn import Config, Model
 from rnncli.tokenizer import Tokenizer
@@ -257,8 +252,8 @@ def test_scores_add_up() -> None:
 
 def test_what_is_undefined_is_null_in_json_and_nan_in_numbers() -> None:
     figures = json.loads(json.dumps(Score().to_json(), allow_nan=False))
-    undefined = ("nats_per_token", "perplexity", "perplexity_excluding_oov", "bits_per_char",
-                 "bits_per_byte")  # fmt: skip
+    undefined = ("nats_per_token", "bits_per_token", "perplexity", "perplexity_excluding_oov",
+                 "bits_per_char", "bits_per_byte")  # fmt: skip
     assert {name for name, value in figures.items() if value is None} == set(undefined)
     assert figures["tokens"] == 0
     assert math.isnan(Score().perplexity)
@@ -307,64 +302,7 @@ def test_a_model_that_breaks_down_has_told_nothing() -> None:
     assert score.perplexity == math.inf
 
 
-def test_baselines_are_what_a_network_of_biases_says() -> None:
-    split = split_of(DOCUMENTS, TEXTS)
-    V = len(DOCUMENTS)
-    uniform = score_nats(DOCUMENTS, split, uniform_nats(DOCUMENTS, split))
-    assert uniform.perplexity == pytest.approx(V - 1)
-    counts = dict(zip(DOCUMENTS.vocabulary.tokens, DOCUMENTS.vocabulary.counts, strict=True))
-    assert (counts["the"], counts["</s>"], counts["<unk>"]) == (2, 3, 0)
-    total = sum(counts.values()) - counts["<s>"] + V - 1
-    model = unigram(DOCUMENTS, {t: (c + 1) / total if t != "<s>" else 1e-9
-                                for t, c in counts.items() if t != "?"})  # fmt: skip
-    expected = token_nats(model, DOCUMENTS, split, carried=False)
-    np.testing.assert_allclose(unigram_nats(DOCUMENTS, split), expected, rtol=1e-5)
-
-
 def test_the_open_perplexity_shares_the_mass_of_unknown_words() -> None:
     score = Score(nats=10.0, tokens=4, oov=2, oov_nats=1.0)
     assert score.perplexity_open(1) == score.perplexity
     assert score.perplexity_open(100) == pytest.approx(math.exp((10 + 2 * math.log(100)) / 4))
-
-
-def test_a_mixture_is_the_mean_of_probabilities() -> None:
-    a, b = -np.log([0.5, 0.1, np.nan]), -np.log([0.1, 0.3, np.nan])
-    np.testing.assert_allclose(np.exp(-mixed_nats(a, b, 0.25)), [0.2, 0.25, np.nan])
-    assert mixed_nats(a, b, 1) is a
-    assert mixed_nats(a, b, 0) is b
-
-
-def test_the_weight_of_a_mixture_is_the_best_there_is() -> None:
-    rng = np.random.default_rng(0)
-    a, b = -np.log(rng.beta(1, 3, 500)), -np.log(rng.beta(1, 4, 500))
-    a[::50] = b[::50] = np.nan
-    costs = {w: np.nansum(mixed_nats(a, b, w)) for w in np.arange(0.01, 1, 0.01)}
-    best = min(costs, key=lambda w: costs[w])
-    weight = mixing_weight(a, b)
-    assert weight == pytest.approx(best, abs=0.011)
-    assert np.nansum(mixed_nats(a, b, weight)) <= costs[best] + 1e-6
-    assert mixing_weight(a, a + 1) > 0.999
-
-
-def test_the_bootstrap_knows_noise_from_a_difference() -> None:
-    rng, starts = np.random.default_rng(0), np.arange(0, 4001, 10)
-    b = rng.exponential(3, 4000)
-    b[starts[:-1]] = np.nan
-    noise = compare(b + rng.normal(0, 1, 4000), b, starts)
-    assert noise.low < 0 < noise.high
-    real = compare(b + rng.normal(0.2, 1, 4000), b, starts)
-    assert 0 < real.low < real.nats < real.high
-    # 3,600 tokens of standard deviation 1: the interval is 2 * 1.96 / 60 wide
-    assert real.high - real.low == pytest.approx(2 * 1.96 / 60, rel=0.1)
-    uneven = np.concatenate([[0], np.sort(rng.choice(4000, 60, replace=False)), [4000]])
-    assert compare(b + 1, b, np.unique(uneven)) == pytest.approx((1, 1, 1))
-    stream = compare(b + rng.normal(0.2, 1, 4000), b, np.array([0, 4000]))
-    assert 0 < stream.low < stream.high
-
-
-def test_units_are_resampled_whole() -> None:
-    """What differs alike within a unit is one observation, however long the unit is."""
-    rng, starts = np.random.default_rng(1), np.arange(0, 4001, 100)
-    shift = np.repeat(rng.normal(0, 1, 40), 100)
-    found = compare(shift, np.zeros(4000), starts)
-    assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(40), rel=0.35)
