@@ -18,7 +18,7 @@ from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
 from rnncli.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
-from rnncli.evaluation import Score, score_split, score_texts
+from rnncli.evaluation import Score, Split, score_split, score_texts
 from rnncli.nn.model import Model
 from rnncli.sampling import Filters, Sample
 from rnncli.sampling import generate as draw
@@ -84,18 +84,23 @@ def begin(dataset: Dataset, config: Config, recipe: Recipe, run: TrainRun | None
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
     if run is None:
         run = TrainRun.start(Model.initial(config, recipe.seed), recipe)
-    stream = tokenizer.bos is None
-    carried = not stream and recipe.batching == "consecutive"
-    validate = None
+    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
     valid = dataset.splits.get("valid")
-    if valid is not None and len(valid.ids) > 1:
-        lanes = max(1, min(recipe.batch, len(valid.ids) // 512)) if stream or carried else None
-
-        def validate(model: Model) -> float:
-            return score_split(model, tokenizer, valid, carried=carried, lanes=lanes).nats_per_token
-
+    some = valid is not None and len(valid.ids) > 1
+    validate = validator(tokenizer, valid, recipe) if valid is not None and some else None
     language = LanguageModel(run.result, tokenizer, carried, fingerprint(dataset), run.history)
     return Session(language, run, plan, validate)
+
+
+def validator(tokenizer: Tokenizer, valid: Split, recipe: Recipe) -> Callable[[Model], float]:
+    """What judges a model while it is trained: the mean nats a token of a split."""
+    carried = tokenizer.bos is None or recipe.batching == "consecutive"
+    lanes = max(1, min(recipe.batch, len(valid.ids) // 512)) if carried else None
+
+    def validate(model: Model) -> float:
+        return score_split(model, tokenizer, valid, carried=carried, lanes=lanes).nats_per_token
+
+    return validate
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
