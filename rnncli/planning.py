@@ -32,6 +32,7 @@ from rnncli.training import TrainRun, make_plan, total_steps, train, valid_every
 Array = NDArray[Any]
 
 SECONDS = 4.0  # that steps are measured for; a quarter more warms up
+BUSY = 0.7  # of a core is what a process has where nothing else runs, and more
 FLOAT = 4  # bytes
 KEPT = {"lstm": 8, "gru": 6, "gru-before": 6, "rnn": 2}  # (H, N) arrays until the backward pass
 
@@ -146,6 +147,11 @@ def forecast(
         else None,
         hints=[],
     )
+    if probe.busy < BUSY:
+        found.hints.append(
+            f"other programs keep this machine busy: a process of this one had {probe.busy:.0%} of "
+            "a core. When they end it is faster."
+        )
     found.hints.extend(_hints(found, session, dataset, processes))
     return found
 
@@ -235,6 +241,7 @@ class Probe(NamedTuple):
     steps: int
     processes: int
     memory: int  # of the other processes: as much as this one needed for its share of a batch
+    busy: float  # the share of the time in which this process computed
 
 
 def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
@@ -252,16 +259,16 @@ def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
             continue
         if warm < 3 or (not steps and now - begun < seconds / 4):
             warm += 1
-            start = now
+            start, worked = now, time.process_time()
             continue
         steps, tokens = steps + 1, tokens + report.tokens
         if now - start >= seconds and steps >= 3:
             break
-    rate = tokens / (now - start)
+    rate, busy = tokens / (now - start), (time.process_time() - worked) / (now - start)
     reports.close()
     vectors = 1 + min(recipe.shards, recipe.batch) + len(RULES[recipe.rule].slots)
     grown = _peak() - before - FLOAT * vectors * len(run.model.params.flat)
-    return Probe(rate, steps, crew, (crew - 1) * max(0, grown))
+    return Probe(rate, steps, crew, (crew - 1) * max(0, grown), busy)
 
 
 def _validation(session: Session, dataset: Dataset, rate: float) -> float:

@@ -100,7 +100,7 @@ def timed(monkeypatch, session, step, valid, save):
 
         return work
 
-    monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=clock, process_time=clock))
     monkeypatch.setattr(training, "_step", lasting(take, step))
     monkeypatch.setattr(planning, "validator", lambda *given: lasting(lambda model: 0.0, valid))
     session.validate, session.save = lasting(judge, valid), lasting(keep, save)
@@ -172,12 +172,12 @@ def test_the_forecast_of_a_run_that_goes_on_counts_from_where_it_stands(data, mo
     assert end.seconds == pytest.approx(10, rel=0.01)
 
 
-def hints(data, monkeypatch, rates=(1000.0, 1000.0), valid=0.0, processes=1, **given):
+def hints(data, monkeypatch, rates=(1000.0, 1000.0), valid=0.0, processes=1, busy=1.0, **given):
     """The hints where steps run at the first rate, and those of twice the batch at the second."""
     session, dataset = begin(data, **given)
     found = iter(rates)
     monkeypatch.setattr(
-        planning, "_steps", lambda *given: planning.Probe(next(found), 10, processes, 0)
+        planning, "_steps", lambda *given: planning.Probe(next(found), 10, processes, 0, busy)
     )
     monkeypatch.setattr(planning, "_validation", lambda *given: valid)
     monkeypatch.setattr(planning, "_save", lambda *given: 0.0)
@@ -194,6 +194,7 @@ def test_hints_are_given_where_they_help_and_nowhere_else(data, monkeypatch):
         ({"processes": 4, "shards": 2}, "2 of 4 threads have work: --shards 4."),
         ({"rates": (1000.0, 1500.0)}, "--batch 8 does 1.5 times"),
         ({"valid": 1.0}, "validating and saving is "),
+        ({"busy": 0.4}, "had 40% of a core"),
     ):
         found = hints(data, monkeypatch, **{**calm, **change})
         assert [words in hint for hint in found] == [True], (change, found)
