@@ -147,12 +147,7 @@ def forecast(
         else None,
         hints=[],
     )
-    if probe.busy < BUSY:
-        found.hints.append(
-            f"other programs keep this machine busy: a process of this one had {probe.busy:.0%} of "
-            "a core. When they end it is faster."
-        )
-    found.hints.extend(_hints(found, session, dataset, processes))
+    found.hints.extend(_hints(found, probe.busy, session, dataset, processes))
     return found
 
 
@@ -328,7 +323,9 @@ def _end(recipe: Recipe, session: Session, pace: Pace, seconds: float | None) ->
     return End(run.step + steps, epochs, pace.seconds(steps))
 
 
-def _hints(found: Forecast, session: Session, dataset: Dataset, processes: int) -> list[str]:
+def _hints(
+    found: Forecast, busy: float, session: Session, dataset: Dataset, processes: int
+) -> list[str]:
     """Which settings waste time."""
     recipe, config = session.run.recipe, session.language.model.config
     hints: list[str] = []
@@ -353,7 +350,7 @@ def _hints(found: Forecast, session: Session, dataset: Dataset, processes: int) 
             f"{rarer} makes it less than 5%."
         )
     longest = _longest(session.plan, recipe.bptt)
-    if longest < recipe.bptt:
+    if 2 * longest <= recipe.bptt:
         hints.append(
             f"no unit is longer than {longest} steps: --bptt {recipe.bptt} changes nothing."
         )
@@ -362,6 +359,12 @@ def _hints(found: Forecast, session: Session, dataset: Dataset, processes: int) 
             f"the run sees {found.end.epochs:.0%} of the training text: a smaller network or a "
             "longer --max-time sees more."
         )
+    if busy < BUSY:
+        hints.append(
+            f"other programs keep this machine busy: a process of this one had {busy:.0%} of a "
+            "core. When they end it is faster."
+        )
+        return hints  # what follows compares times
     twice = replace(recipe, batch=2 * recipe.batch)
     model = Model(config, session.run.model.params)
     split = dataset.splits["train"]
