@@ -22,6 +22,7 @@ from rnncli.config import Config, Recipe
 from rnncli.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
 from rnncli.evaluation import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
+from rnncli.evaluation import Split as Units
 from rnncli.mpi import Comm
 from rnncli.nn.model import Model
 from rnncli.parallel import Part
@@ -160,20 +161,10 @@ def begin(
         run = fresh(dataset, config, recipe, comm.size, start)
     if run.parent:
         data["from"] = run.parent
-    stream = tokenizer.bos is None
-    carried = not stream and recipe.batching == "consecutive"
-    validate = None
+    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
     valid = dataset.splits.get("valid")
-    if valid is not None and len(valid.ids) > 1:
-        held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
-        if stream or carried:
-            held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
-        part = Part(held, comm.rank, comm.size)
-
-        def validate(model: Model) -> float:
-            score = score_plan(model, tokenizer, part)
-            return comm.total(score.nats) / comm.total(score.tokens)
-
+    some = valid is not None and len(valid.ids) > 1
+    validate = validator(tokenizer, valid, recipe, comm) if valid is not None and some else None
     language = LanguageModel(run.result, tokenizer, carried, data, run.history)
     return Session(language, run, plan, validate, comm)
 
@@ -183,6 +174,23 @@ def identity(language: LanguageModel) -> str:
     digest = hashlib.sha256(language.tokenizer.hash.encode())
     digest.update(np.ascontiguousarray(language.model.params.flat).data)
     return digest.hexdigest()
+
+
+def validator(
+    tokenizer: Tokenizer, valid: Units, recipe: Recipe, comm: Comm | None = None
+) -> Callable[[Model], float]:
+    """What judges a model while it is trained: the mean nats a token of a split."""
+    comm = comm or Comm()
+    held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
+    if tokenizer.bos is None or recipe.batching == "consecutive":
+        held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
+    part = Part(held, comm.rank, comm.size)
+
+    def validate(model: Model) -> float:
+        score = score_plan(model, tokenizer, part)
+        return comm.total(score.nats) / comm.total(score.tokens)
+
+    return validate
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

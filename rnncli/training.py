@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -113,7 +113,7 @@ def train(
     comm: Comm | None = None,
     processes: int = 1,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Train until the recipe's limits, the patience, or the caller has had enough.
 
     `run` is whole at every yield; among several ranks, once `stepper.whole` has gathered its state.
@@ -129,9 +129,7 @@ def train(
     rule_slots = {name: run.slots[name] for name in RULES[recipe.rule].slots}
     stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
     run.model, run.slots = stepper.model, {**run.slots, **stepper.slots}
-    every = recipe.valid_every
-    if every is None:
-        every = min(plan.length(0), VALID_EVERY)
+    every = valid_every(recipe, plan)
     run.finished = ""
 
     def advance() -> float:
@@ -198,6 +196,13 @@ def total_steps(recipe: Recipe, plan: Plan) -> int | None:
     if recipe.max_steps:
         limits.append(recipe.max_steps)
     return min(limits) if limits else None
+
+
+def valid_every(recipe: Recipe, plan: Plan) -> int:
+    """Steps between validations; 0 means the end of each epoch."""
+    if recipe.valid_every is None:
+        return min(plan.length(0), VALID_EVERY)
+    return recipe.valid_every
 
 
 def _ended(run: TrainRun, total: int | None) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import threading
 import time
@@ -172,7 +173,7 @@ def stopping(monkeypatch, after):
 
 
 RUNS = {
-    "lstm": ("--dropout", 0.2, "--valid-every", 5),
+    "lstm": ("--dropout", 0.2, "--valid-every", 5, "--sample-every", 3),
     "gru consecutive": ("--cell", "gru", "--batching", "consecutive", "--schedule", "cosine"),
     "rnn sgd halve": ("--cell", "rnn", "--optimizer", "sgd", "--schedule", "halve-on-rise"),
     "gru-before random": ("--cell", "gru-before", "--batching", "random", "--optimizer", "rmsprop"),
@@ -378,6 +379,35 @@ def test_samples_are_shown_as_the_model_learns(data, tmp_path):
     assert all(len(line.split()) <= 2 + 1 + 4 for line in lines)
 
 
+def test_samples_are_logged_shown_or_not(data, tmp_path):
+    words = ("train", data, *TINY, "--max-steps", 6, "--sample-every", 2, "--sample-length", 4)
+    words = (*words, "--sample-prefix", "my aunt", "--sample-prefix", "zzz", "--metrics")
+    done = good(*words, tmp_path / "log", "-o", tmp_path / "m.npz")
+    good(*words, tmp_path / "quiet.log", "-o", tmp_path / "quiet.npz", "-q")
+    assert (tmp_path / "log").read_bytes() == (tmp_path / "quiet.log").read_bytes()
+    rows = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    found = [row for row in rows if row["kind"] == "sample"]
+    assert [(row["step"], row["epoch"], row["prefix"]) for row in found] == [
+        (step, 0, prefix) for step in (2, 4, 6) for prefix in ("my aunt", "zzz")
+    ]
+    for row in found:
+        assert f"  | {row['prefix']}{row['text']}" in done.err.splitlines()
+
+
+def test_the_log_says_which_gradients_were_clipped(data, tmp_path):
+    words = ("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps", 50, "--overwrite",
+             "--metrics", tmp_path / "log")  # fmt: skip
+    for more, clipped in (
+        (("--clip", 1e-3), True),
+        (("--clip", 1e3), False),
+        (("--clip", 0), False),
+        (("--clip", 1e-3, "--clip-by", "element"), None),
+    ):
+        good(*words, *more)
+        rows = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert [row.get("clipped") for row in rows if row["kind"] == "step"] == [clipped]
+
+
 def test_samples_change_nothing_in_the_model(data, tmp_path):
     for name, more in (
         ("a", ()),
@@ -411,7 +441,7 @@ def test_off_a_terminal_there_are_plain_lines_only(data, tmp_path):
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
-def test_on_a_terminal_one_line_is_written_over_and_taken_away(data, tmp_path, no_colour):
+def test_on_a_terminal_a_panel_is_drawn_over_and_taken_away(data, tmp_path, no_colour):
     master, slave = pty.openpty()
     shown: list[bytes] = []
     words = (
@@ -440,10 +470,9 @@ def test_on_a_terminal_one_line_is_written_over_and_taken_away(data, tmp_path, n
     os.close(master)
     assert (done.code, done.out) == (0, "")
     screen = b"".join(shown).decode()
-    live = [part.split("\r")[0] for part in screen.split("\r\x1b[K")[1:]]
-    assert any("loss" in part and "ppl" in part and "tokens/s" in part and "left" in part
-               for part in live)  # fmt: skip
-    assert all(len(part) < 80 for part in live if "tokens/s" in part)
-    last = screen.rstrip().split("\n")[-1]
-    assert last.startswith(("\r\x1b[K", "done"))
-    assert "done: 400 steps" in screen
+    panels = screen.split("\x1b[J")[1:]
+    assert all(word in panels[-3] for word in ("loss", "ppl", "tokens/s", "left"))
+    assert ("\x1b[36m" in screen) == (not no_colour)
+    lines = re.sub(r"\x1b\[\d*m", "", "\n".join(panels[:-2])).splitlines()
+    assert max(len(line) for line in lines if "tokens/s" in line or "loss" in line) < 80
+    assert panels[-1].strip().startswith("done: 400 steps")

@@ -1,4 +1,4 @@
-"""What several commands share: kinds of option values, threads, YAML files, a live line."""
+"""What several commands share: kinds of option values, threads, YAML files, live lines."""
 
 from __future__ import annotations
 
@@ -155,47 +155,81 @@ def clock(seconds: float) -> str:
 
 
 class Live:
-    """One line that is written over on a terminal, and plain lines now and then elsewhere."""
+    """A few lines that are drawn over in place on a terminal; plain lines now and then elsewhere.
+
+    Lines that stay are written above them.
+    """
 
     def __init__(self, quiet: bool = False, every: float = 10.0) -> None:
         self.quiet = quiet
         dumb = sys.stderr is None or os.environ.get("TERM") == "dumb"
         self.terminal = not dumb and sys.stderr.isatty()
+        self.colour = self.terminal and not os.environ.get("NO_COLOR")
         self.every = 0.1 if self.terminal else every
         self._next = time.monotonic() + (0 if self.terminal else every)
-        self._shown = False
+        self._lines: list[str] = []  # on the screen
+
+    @property
+    def columns(self) -> int:
+        """How long a line may be; off a terminal, 0."""
+        return self._size()[0] if self.terminal else 0
 
     def due(self) -> bool:
-        """Whether it is time for another line."""
+        """Whether it is time to show something new."""
         return not self.quiet and time.monotonic() >= self._next
 
-    def show(self, line: str) -> None:
-        """Write the line over the last one; off a terminal, write it below."""
+    def show(self, *lines: str) -> None:
+        """Draw the lines over the last ones; off a terminal, write them below."""
         self._next = time.monotonic() + self.every
         if self.quiet:
             return
         if self.terminal:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-            self._write(f"\r\x1b[K{line[: width - 1]}")
-            self._shown = True
+            columns, rows = self._size()
+            cut = [line[:columns] for line in lines[:rows]]
+            self._write(self._erase() + self._draw(cut))
+            self._lines = cut
         else:
-            click.echo(line, err=True)
+            for line in lines:
+                click.echo(line, err=True)
+
+    def keep(self, line: str) -> None:
+        """Write a line that stays, above those that are drawn over."""
+        if self.terminal and not self.quiet:
+            self._write(f"{self._erase()}{line}\n{self._draw(self._lines)}")
+        else:
+            note(line, self.quiet)
 
     def clear(self) -> None:
-        """Take the live line away."""
-        if self._shown:
-            self._write("\r\x1b[K")
-            self._shown = False
+        """Take the lines away."""
+        if self._lines:
+            self._write(self._erase())
+            self._lines = []
+
+    def _size(self) -> tuple[int, int]:
+        """The columns and rows there are; some columns are left for the ^C that a terminal adds."""
+        size = os.get_terminal_size(sys.stderr.fileno())
+        return max(1, (size.columns or 80) - 3), max(1, (size.lines or 24) - 1)
+
+    def _erase(self) -> str:
+        """Back to the first row of the lines, and all below it gone.
+
+        In a window that has become narrower a line takes several rows.
+        """
+        if not self._lines:
+            return ""
+        columns = self._size()[0] + 3
+        rows = sum(max(1, -(-len(line) // columns)) for line in self._lines)
+        return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[J"
+
+    def _draw(self, lines: list[str]) -> str:
+        """The lines, with bars and curves in colour and words without."""
+        text = "\n".join(lines)
+        return re.sub("[\u2581-\u258f]+", "\x1b[36m\\g<0>\x1b[m", text) if self.colour else text
 
     def _write(self, text: str) -> None:
         """Past click, which without colour would take the control characters out."""
         sys.stderr.write(text)
         sys.stderr.flush()
-
-    def keep(self, line: str) -> None:
-        """Write a line that stays."""
-        self.clear()
-        note(line, self.quiet)
 
 
 @contextlib.contextmanager

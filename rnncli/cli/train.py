@@ -21,13 +21,15 @@ from rnncli.cli.common import (
     check_output,
     clock,
     config_option,
+    json_option,
     note,
     quiet_option,
     stops,
     threads_option,
 )
 from rnncli.cli.habits import Command
-from rnncli.cli.progress import Speed, event, metrics_log, row
+from rnncli.cli.plan import planned
+from rnncli.cli.progress import Speed, event, metrics_log, row, scalars
 from rnncli.config import Config, Recipe, Samples, Settings
 from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
 
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from rnncli.api import Session
     from rnncli.checkpoint import LanguageModel
     from rnncli.dataset import Dataset
+    from rnncli.tensorboard import Events
     from rnncli.training import TrainRun
+
+    Log = Callable[[dict[str, Any]], None]
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 SAVE_EVERY = 30.0  # seconds between saves at most
@@ -119,7 +124,15 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
 @settings_options(Config)
 @settings_options(Recipe)
 @settings_options(Samples)
+@click.option(
+    "--plan", is_flag=True,
+    help="Do not train: say what it will cost, by a few steps that are measured here.",
+)  # fmt: skip
 @click.option("--metrics", type=FILE, help="Log to write (JSON Lines).")
+@click.option(
+    "--tensorboard", "board", type=FILE, metavar="DIR", help="Folder for TensorBoard's event files."
+)
+@json_option
 @threads_option
 @quiet_option
 def train(
@@ -129,7 +142,10 @@ def train(
     start: str | None,
     resume: bool,
     overwrite: bool,
+    plan: bool,
     metrics: str | None,
+    board: str | None,
+    as_json: bool,
     threads: int,
     quiet: bool,
     **settings: Any,
@@ -146,10 +162,14 @@ def train(
     rnncli train comments.npz -o comments-model.npz
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m
     rnncli train titles.npz -o titles-model.npz --from comments-model.npz
+    rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m --plan
     """
     from rnncli import api, mpi
     from rnncli.dataset import Dataset
+    from rnncli.tensorboard import Events
 
+    if as_json and not plan:
+        raise click.UsageError("--json is for --plan; a run is logged with --metrics.")
     given = {key: value for key, value in settings.items() if value not in (None, ())}
     wanted = {f.name: given.pop(f.name) for f in fields(Samples) if f.name in given}
     comm, sources = mpi.world(), [data, start] if start else [data]
@@ -158,23 +178,33 @@ def train(
         if metrics:
             check_output(metrics, *sources, output)
     else:
-        quiet, metrics = True, None
+        quiet, metrics, board = True, None, None
     dataset = Dataset.open(data)
     samples = _samples(dataset, preset, wanted, quiet)
+    if plan and comm.size > 1:
+        raise click.UsageError("--plan is for one process: run it without mpiexec.")
     run = origin = None
     if comm.rank == 0:
         origin = api.load(start) if start else None
-        run = _run(dataset, output, preset, origin, given, resume, overwrite, comm.size, quiet)
+        over = overwrite or plan
+        run = _run(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
     run = comm.tell(run)  # so that the other ranks need the data only
     if run is None:
         return
     session = api.begin(dataset, run.model.config, run.recipe, run, comm)
     if not quiet:
         note(_describe(session))
+    if plan:
+        from rnncli.planning import forecast
+
+        found = forecast(session, dataset, processes=threads, save_every=SAVE_EVERY)
+        click.echo(json.dumps(found.to_json()) if as_json else planned(found))
+        return
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(metrics_log(metrics, session.run.step)) if metrics else None
+        events = stack.enter_context(Events(board, session.run.step)) if board else None
         caught = stack.enter_context(stops())
-        _loop(session, output, caught, log, samples, threads, quiet)
+        _loop(session, output, caught, log, events, samples, threads, quiet)
     if caught:
         note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
         if comm.size > 1:
@@ -306,37 +336,41 @@ def _describe(session: Session) -> str:
 
 
 def _loop(
-    session: Session, output: str, caught: list[int], log: Callable[[str], None] | None,
+    session: Session, output: str, caught: list[int], log: Log | None, board: Events | None,
     samples: Samples, threads: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Run to the end or to a signal that reaches some rank; show, log, save."""
     from rnncli import training
 
-    live, speed, saved = Live(quiet), Speed(session.run.progress), time.monotonic()
-    kept = session.run.step > 0
+    run, live, saved = session.run, Live(quiet), time.monotonic()
+    speed, kept = Speed(run.progress, run.best_nats), run.step > 0
     try:
         reports = training.train(
-            session.run, session.plan, session.validate, comm=session.comm, processes=threads
+            run, session.plan, session.validate, comm=session.comm, processes=threads
         )
-        for report in reports:
-            if log and (report.kind != "step" or report.step % METRICS_EVERY == 0):
-                log(json.dumps(row(report)))
+        for report in reports:  # logged, then saved: what a resume repeats is logged already
+            speed.count(report)
+            if report.kind != "step" or report.step % METRICS_EVERY == 0:
+                if log:
+                    log(row(report, run.recipe))
+                if board and report.kind != "end":
+                    board.add(report.step, scalars(report, speed.rate))
+            if report.kind == "step":
+                if live.due():
+                    live.show(*speed.lines(report, live.columns))
+                if samples.due(step=report.step):
+                    _write(f"step {report.step:,}", session, samples, live, log)
+            elif report.kind in ("valid", "epoch"):
+                live.keep(event(report))
+                if report.kind == "epoch" and samples.due(epoch=report.epoch):
+                    _write(f"epoch {report.epoch}", session, samples, live, log)
             late, stop = session.comm.any(time.monotonic() - saved > SAVE_EVERY, bool(caught))
             if report.kind == "end" or (report.kind == "valid" and report.better) or late:
                 session.save(output)
                 saved, kept = time.monotonic(), True
-            if report.kind == "step":
-                speed.count(report)
-                if live.due():
-                    live.show(speed.line(report))
-                if samples.due(step=report.step):
-                    _write(live, f"step {report.step:,}", session, samples)
-            elif report.kind in ("valid", "epoch"):
-                live.keep(event(report))
-                if report.kind == "epoch" and samples.due(epoch=report.epoch):
-                    _write(live, f"epoch {report.epoch}", session, samples)
-            else:
+            if report.kind == "end":
                 best = "the best model" if session.validate else "the model"
+                live.clear()
                 live.keep(f"done: {report.reason}, {speed.tokens:,} tokens, "
                           f"{clock(speed.elapsed())}; {best} is in {output}")  # fmt: skip
             if stop:
@@ -353,17 +387,21 @@ def _loop(
         live.clear()
 
 
-def _write(live: Live, when: str, session: Session, samples: Samples) -> None:
-    """Show what the model writes now."""
+def _write(when: str, session: Session, samples: Samples, live: Live, log: Log | None) -> None:
+    """Show and log what the model writes now."""
     from rnncli.sampling import Filters, generate
 
-    if live.quiet:
+    if live.quiet and not log:
         return
     live.keep(f"{when} writes:")
-    for prefix in samples.sample_prefix or ("",):
+    run = session.run
+    for prefix in dict.fromkeys(samples.sample_prefix or ("",)):
         drawn = generate(
-            session.run.model, session.language.tokenizer, prefix, length=samples.sample_length,
-            filters=Filters(temperature=samples.sample_temperature), seed=session.run.step,
+            run.model, session.language.tokenizer, prefix, length=samples.sample_length,
+            filters=Filters(temperature=samples.sample_temperature), seed=run.step,
         )  # fmt: skip
         for sample in drawn:
             live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))
+            if log:
+                place = {"kind": "sample", "step": run.step, "epoch": run.epoch}
+                log({**place, "prefix": prefix, "text": sample.text})
