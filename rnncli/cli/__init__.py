@@ -18,8 +18,11 @@ from click.shell_completion import shell_complete
 from rnncli import __version__, mpi
 from rnncli.cli.bench import bench
 from rnncli.cli.check import check
+from rnncli.cli.compare import compare
 from rnncli.cli.convert import convert
 from rnncli.cli.evaluate import evaluate
+from rnncli.cli.inspect import inspect
+from rnncli.cli.report import report
 from rnncli.cli.sample import sample
 from rnncli.cli.tokenize import tokenize
 from rnncli.cli.train import train
@@ -42,6 +45,7 @@ def main() -> None:
     rnncli train data.npz -o model.npz
     rnncli sample model.npz --prefix "I think"
     rnncli eval model.npz data.npz --split test
+    rnncli report model.npz --data data.npz -o report.html
 
     Results go to standard output, progress and notes to standard error. An option may also come
     from the environment: RNNCLI_TRAIN_HIDDEN=512. NO_COLOR is respected.
@@ -51,7 +55,9 @@ def main() -> None:
     """
 
 
-for command in (tokenize, train, sample, evaluate, convert, check, bench):
+for command in (
+    tokenize, train, sample, evaluate, inspect, compare, report, convert, check, bench,
+):  # fmt: skip
     main.add_command(command)
 
 

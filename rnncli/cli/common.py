@@ -147,6 +147,19 @@ def note(message: str, quiet: bool = False) -> None:
         click.echo(message, err=True)
 
 
+def table(rows: list[list[str]], sides: str) -> str:
+    """Columns as wide as their widest cell, to the left (l) or the right (r)."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (
+            cell.ljust(width) if side == "l" else cell.rjust(width)
+            for cell, width, side in zip(row, widths, sides, strict=True)
+        )
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
 def clock(seconds: float) -> str:
     """3725 -> 1:02:05."""
     minutes, rest = divmod(round(seconds), 60)

@@ -1,0 +1,113 @@
+"""`rnncli inspect`: what is in a file of ours, or what is damaged in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from rnncli.cli.common import FILE, json_option, table
+from rnncli.errors import ArtefactError, shown
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--tokens", type=click.IntRange(0), default=10,
+              help="Tokens to show from each end of the vocabulary.")  # fmt: skip
+@json_option
+def inspect(file: str, tokens: int, as_json: bool) -> None:
+    """Show what a data or model file holds.
+
+    Settings, vocabulary, sizes, what a model was trained on and how it went, its parameters and
+    the checksum of every array. Of a damaged file: which of its parts are damaged, and where they
+    lie; the exit code is then 1.
+
+    \b
+    rnncli inspect model.npz
+    rnncli inspect data.npz --json | jq .splits.train.tokens
+    """
+    from rnncli import inspection
+
+    try:
+        found = inspection.describe(file, tokens=tokens)
+    except ArtefactError as error:
+        parts = inspection.members(file)
+        if parts and as_json:
+            rows = [part._asdict() for part in parts]
+            click.echo(json.dumps({"file": file, "damaged": str(error), "members": rows}))
+        elif parts:
+            click.echo(table([["part", "first byte", "end", ""], *(
+                [shown(part.name), f"{part.start:,}", f"{part.end:,}", part.state] for part in parts
+            )], "lrrl"))  # fmt: skip
+        raise
+    click.echo(json.dumps(found) if as_json else "\n\n".join(_sections(found)))
+
+
+def _sections(found: dict[str, Any]) -> list[str]:
+    kind, size = found["kind"], f"{found['bytes']:,} bytes"
+    out = [f"{shown(found['file'], 300)}: a {kind} file, {size}"]
+    if kind == "data":
+        splits = [["split", "documents", "units", "tokens", "<unk>", "characters", "bytes"]]
+        for name, part in found["splits"].items():
+            keys = ("documents", "units", "tokens", "unknown", "chars", "bytes")
+            splits.append([name, *(f"{part[key]:,}" for key in keys)])
+        out.append(_facts({"made from": ", ".join(map(shown, found["inputs"])),
+                           "shares": found["split"], "seed": found["seed"]}))  # fmt: skip
+        out.append(table(splits, "lrrrrrr"))
+    else:
+        data = found["data"]
+        inputs = ", ".join(map(shown, data["inputs"])) or "?"
+        out.append(_facts({
+            "written by": shown(found["writer"]), "trained on": f"{inputs} ({data['hash'][:12]})",
+            "state": "carried from text to text" if found["carried"] else "fresh for every text",
+        }))  # fmt: skip
+        out.append("network\n" + _facts(_telling(found["config"])))
+        if found.get("run"):
+            out.append("recipe\n" + _facts(_telling(found["recipe"])))
+            run = {k: found["run"][k] for k in ("step", "epoch", "tokens", "best_nats", "finished")}
+            out.append("run\n" + _facts(run))
+        if found["history"]:
+            rows = [[f"{row['step']:,}", f"{row['epoch']}", f"{row['train']:.4f}",
+                     f"{row['valid']:.4f}"] for row in found["history"]]  # fmt: skip
+            shown_rows = rows if len(rows) <= 12 else [*rows[:5], ["..."] + [""] * 3, *rows[-6:]]
+            out.append(table([["step", "epoch", "training", "validation"], *shown_rows], "rrrr"))
+        parameters = found["parameters"]
+        rows = [[row["name"], " x ".join(map(str, row["shape"])), f"{row['mean']:.3g}",
+                  f"{row['std']:.3g}", f"{row['norm']:.4g}"]
+                 for row in parameters["arrays"]]  # fmt: skip
+        head = [f"{parameters['count']:,} parameters", "shape", "mean", "std", "norm"]
+        out.append(table([head, *rows], "llrrr"))
+    return [*out, *_vocabulary(found), _members(found)]
+
+
+def _telling(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that say something: neither off nor zero."""
+    return {k: v for k, v in settings.items() if v not in (None, False, 0, 0.0)}
+
+
+def _vocabulary(found: dict[str, Any]) -> list[str]:
+    vocabulary, tokenizer = found["vocabulary"], found["tokenizer"]
+    lines = {"rule": tokenizer["signature"], "tokens": f"{tokenizer['size']:,}",
+             "hash": tokenizer["hash"][:12], "seen once": f"{vocabulary['once']:,}"}  # fmt: skip
+    for name in ("special", "most", "least"):
+        pairs = vocabulary[name]
+        if pairs:
+            lines[name] = "  ".join(f"{_token(token)} {count:,}" for token, count in pairs)
+    return ["vocabulary\n" + _facts(lines)]
+
+
+def _token(token: str) -> str:
+    """A token that can be seen: white space is spelled out."""
+    return shown(repr(token)[1:-1]) if token.strip() else repr(token)
+
+
+def _members(found: dict[str, Any]) -> str:
+    rows = [[m["name"], " x ".join(map(str, m["shape"])), m["dtype"], f"{m['bytes']:,}",
+             m["sha256"][:16]] for m in found["members"]]  # fmt: skip
+    return table([["member", "shape", "type", "bytes", "sha256"], *rows], "lllrl")
+
+
+def _facts(values: dict[str, Any]) -> str:
+    width = max((len(key) for key in values), default=0)
+    return "\n".join(f"  {key:<{width}}  {value}" for key, value in values.items())
