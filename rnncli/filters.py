@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 BLOCK = 128  # tokens whose weights are summed together in a draw
 
-LEAST = np.finfo(np.float64).min
+LEAST = float(np.finfo(np.float32).min)
 HEAD = 256  # tokens that are sorted first
 
 
@@ -100,6 +100,8 @@ def draw(weights: Array, u: Array) -> Drawn:
     The sums of blocks say in which block a number in u (B,) falls; only that is gone through.
     """
     B, V = weights.shape
+    if B == 1:  # a search goes faster alone than as a comparison of arrays
+        return _draw_one(weights[0], float(u[0]))
     every = np.arange(B)
     sums = np.add.reduceat(weights, np.arange(0, V, BLOCK), axis=1, dtype=np.float64)
     sums = sums.cumsum(axis=1)  # (B, blocks)
@@ -116,6 +118,28 @@ def draw(weights: Array, u: Array) -> Drawn:
     at = np.minimum(at, last)
     high = sums[every, at]
     return Drawn(columns[every, at], high - inside[every, at], high, whole)
+
+
+def _draw_one(row: Array, u: float) -> Drawn:
+    """The same for one row (V,)."""
+    start, before, wanted = 0, 0.0, None
+    if len(row) > BLOCK:
+        blocks = np.add.reduceat(row, np.arange(0, len(row), BLOCK), dtype=np.float64).cumsum()
+        whole = float(blocks[-1])
+        wanted = u * whole
+        block = min(int(blocks.searchsorted(wanted, "right")), len(blocks) - 1)
+        start, before = block * BLOCK, float(blocks[block - 1]) if block else 0.0
+    inside = row[start : start + BLOCK]
+    sums = inside.cumsum(dtype=np.float64)
+    if wanted is None:
+        whole = float(sums[-1])
+        wanted = u * whole
+    at = int(sums.searchsorted(wanted - before, "right"))
+    if at == len(inside):
+        at = int(np.flatnonzero(inside)[-1]) if inside.any() else 0
+    high = float(sums[at]) + before
+    low = high - float(inside[at])
+    return Drawn(np.array([start + at]), np.array([low]), np.array([high]), np.array([whole]))
 
 
 def weigh(

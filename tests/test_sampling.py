@@ -448,6 +448,10 @@ def test_a_draw_by_blocks_falls_on_the_token_of_the_running_sum(size: int) -> No
     u = rng.random(500)
     u[:2] = 0, 1 - 2.0**-53
     drawn = filters_module.draw(weights, u)
+    for k in range(0, 500, 7):
+        one = filters_module.draw(weights[k : k + 1], u[k : k + 1])
+        assert one.ids[0] == drawn.ids[k]
+        np.testing.assert_allclose(np.ravel(one[1:]), [part[k] for part in drawn[1:]], rtol=1e-12)
     for row, number, token, low, high, whole in zip(weights, u, *drawn, strict=True):
         sums = np.cumsum(row, dtype=np.float64)
         assert token == filters_module.passed(sums, number)

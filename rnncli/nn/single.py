@@ -51,7 +51,9 @@ class Single:
     def __call__(self, ids: Array, state: State) -> tuple[Array, State]:
         if not self.short or self.cell.step is None:
             return self.model.predict(ids, state, Steps((len(ids),)))
-        after = state.zeros()
+        after = State(np.empty_like(state.h), None if state.c is None else np.empty_like(state.c))
+        if self.model.config.top:  # narrower: rows below it stay zero
+            after = state.zeros()
         y: Array | None = None
         for k, (w, H) in enumerate(self.layers):
             if y is None:
