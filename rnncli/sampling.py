@@ -306,9 +306,9 @@ class Run:
             if self.match.matches(so_far):
                 return NONE
             token = draw.without(token)
-        if self.match.matches(so_far):
-            return NONE
-        raise self._stuck(text)
+        if not text.ids and not self.match.matches(so_far):
+            raise self._stuck(text)
+        return NONE  # a text that is stuck without a match is drawn anew
 
     def _stuck(self, text: Text) -> ConfigError:
         """What is said of a text that no token may follow."""

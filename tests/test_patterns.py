@@ -71,8 +71,11 @@ def test_a_text_stops_before_the_first_match() -> None:
 
 def test_an_impossible_pattern_is_one_clear_error() -> None:
     tokenizer = Tokenizer.train(TEXTS, "char")
-    with pytest.raises(ConfigError, match=r'^pattern "ab\?Z": no token goes on after "ab?"\.$'):
-        list(generate(model_of(tokenizer), tokenizer, num=1, match="ab?Z"))
+    model = model_of(tokenizer)
+    with pytest.raises(ConfigError, match=r'^pattern "b\?Z": no token goes on after ""\.$'):
+        list(generate(model, tokenizer, num=1, match="b?Z", ban=["b"]))
+    with pytest.raises(ConfigError, match=r'^no text of 7 matches pattern "ab\?Z" within'):
+        list(generate(model, tokenizer, num=1, match="ab?Z", tries=7))
 
 
 def test_a_byte_model_that_is_held_to_a_pattern_writes_ascii() -> None:
