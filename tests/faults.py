@@ -51,7 +51,14 @@ class Faults:
         """Put the faults between Python and the system."""
         for name in CALLS:
             patch.setattr(os, name, self._wrapped(name, getattr(os, name)))
-        patch.setattr(mmap, "mmap", self._wrapped("mmap", mmap.mmap))
+        faults, real = self, mmap.mmap
+
+        class Mapped(real):  # type: ignore[valid-type, misc]
+            def __new__(cls, *given: Any, **options: Any) -> Any:
+                faults.tick()
+                return real.__new__(cls, *given, **options)
+
+        patch.setattr(mmap, "mmap", Mapped)
         for module in (io, __builtins__ if isinstance(__builtins__, dict) else vars(__builtins__)):
             if isinstance(module, dict):
                 patch.setitem(module, "open", self._open)

@@ -446,9 +446,8 @@ def test_a_claim_goes_with_a_killed_process_even_if_its_workers_live(tmp_path: P
     pid = os.fork()
     if not pid:
         with claimed(str(path)):
-            worker = os.fork()
-            if worker:
-                os.write(tell, f"{worker} ".encode())
+            if not os.fork():
+                os.write(tell, f"{os.getpid()} ".encode())
             while True:
                 signal.pause()
     worker = int(os.read(told, 20))
