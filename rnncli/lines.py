@@ -9,7 +9,7 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from rnncli.errors import DataError, shown
@@ -138,7 +138,7 @@ class Lines:
         self._ahead: list[str] = []  # lines to be handed out again, last first
         if offset == 0 and is_utf8(encoding):
             encoding = "utf-8-sig"
-            with suppress(EOFError, OSError, zlib.error):  # the first line says it better
+            with faults(self, encoding):
                 self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
         self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
 
