@@ -25,6 +25,9 @@ test: .venv/dev  ## style, types, tests
 
 TORCH = $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
 
+torture: .venv/dev  ## the promises of the README, tried many times; an hour is the soak
+	$(BIN)/python tests/torture.py $(ROWS)
+
 bench: $(RNNCLI) ## speed and memory on this machine, kept in .bench.jsonl; with PyTorch in .venv, beside it
 	$(RNNCLI) bench --start $(TORCH) --results .bench.jsonl
 	$(RNNCLI) bench --tokenize corpora/comments.csv --megabytes 1000 --results .bench.jsonl
@@ -50,4 +53,4 @@ $(RNNCLI): pyproject.toml
 	$(PIP) -e '.[$(EXTRAS)]'
 	touch $@
 
-.PHONY: help demo test bench format wheel clean
+.PHONY: help demo test torture bench format wheel clean

@@ -39,7 +39,9 @@ __all__ = [
     "settings_from", "split_for", "train",
 ]  # fmt: skip
 
-LIMITS = ("epochs", "max_steps", "max_time", "patience", "valid_every")  # may change on a resume
+LIMITS = (  # may change on a resume
+    "epochs", "max_steps", "max_time", "patience", "valid_every", "on_divergence", "retries",
+)  # fmt: skip
 REGULARISERS = (  # of the network, but not of its parameters: may change when it learns on
     "dropout", "dropout_in", "dropout_out", "dropout_embed", "dropout_weight", "variational",
     "activation_reg", "temporal_reg",

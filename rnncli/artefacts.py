@@ -14,7 +14,6 @@ import mmap
 import os
 import re
 import stat
-import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from rnncli.atomic import Put, replacing, telling
+from rnncli.container import ALIGN, CENTRAL, END, END64, FULL, LOCATOR, MARK, Member, tail
 from rnncli.errors import ArtefactError, shown
 
 JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
@@ -39,18 +39,7 @@ MAX_META = 8 << 20  # bytes
 MAX_VALUES = 500_000  # in the JSON: a value of 3 bytes can take 100 in memory
 
 _NAME = re.compile(r"(?!meta$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.npy)")
-_ALIGN = 64
 _BLOCK = 1 << 20
-_FULL = 0xFFFFFFFF  # in a 32-bit zip field: the value is in the 64-bit one
-_ZIP64 = 0xFFFFFFFF  # values from here on need the 64-bit field
-_DATE = 1 << 5 | 1  # 1980-01-01
-_PADDING = 0x6E72  # id of the extra field that aligns the data, and carries the mark
-_MARK = FORMAT.encode()
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
 
 
 class Stream(NamedTuple):
@@ -70,74 +59,7 @@ class Artefact(NamedTuple):
     arrays: dict[str, np.ndarray]
 
 
-# --- the format: every byte that is not data, from name, dtype, shape, place and CRC ---
-
-
-class _Member(NamedTuple):
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int  # of its local header
-    crc: int = 0  # of the .npy header and the data
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def npy(self) -> bytes:
-        """The .npy header, format 1.0."""
-        fields = f"{{'descr': {self.dtype!r}, 'fortran_order': False, 'shape': {self.shape!r}, }}"
-        fields += " " * (-(10 + len(fields) + 1) % _ALIGN) + "\n"
-        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(fields)) + fields.encode()
-
-    @property
-    def head(self) -> bytes:
-        """All that stands before the data: local header and .npy header."""
-        name, npy = f"{self.name}.npy".encode(), self.npy
-        size = len(npy) + self.nbytes
-        wide = size >= _ZIP64
-        extra = struct.pack("<2H2Q", 1, 16, size, size) if wide else b""
-        used = self.offset + _LOCAL.size + len(name) + len(extra) + 4 + len(_MARK)
-        mark = _MARK + bytes(-used % _ALIGN)
-        extra += struct.pack("<2H", _PADDING, len(mark)) + mark
-        size = _FULL if wide else size
-        fixed = (45 if wide else 20, 0, 0, 0, _DATE, self.crc, size, size, len(name), len(extra))
-        return _LOCAL.pack(b"PK\3\4", *fixed) + name + extra + npy
-
-    @property
-    def start(self) -> int:
-        return self.offset + len(self.head)
-
-    @property
-    def end(self) -> int:
-        return self.start + self.nbytes
-
-    @property
-    def entry(self) -> bytes:
-        """Its entry in the central directory."""
-        name, size, offset = f"{self.name}.npy".encode(), len(self.npy) + self.nbytes, self.offset
-        wide = []
-        if size >= _ZIP64:
-            wide, size = [size, size], _FULL
-        if offset >= _ZIP64:
-            wide, offset = [*wide, offset], _FULL
-        extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        needs = 45 if wide else 20
-        fixed = (needs, needs, 0, 0, 0, _DATE, self.crc, size, size, len(name), len(extra))
-        return _CENTRAL.pack(b"PK\1\2", *fixed, 0, 0, 0, 0, offset) + name + extra
-
-
-def _tail(members: list[_Member]) -> bytes:
-    """The central directory and the end records."""
-    directory = b"".join(member.entry for member in members)
-    count, size, start = len(members), len(directory), members[-1].end
-    end64 = b""
-    if start >= _ZIP64:
-        end64 = _END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
-        end64 += _LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
-        start = _FULL
-    return directory + end64 + _END.pack(b"PK\5\6", 0, 0, count, count, size, start, 0)
+# --- the header ---
 
 
 def _dumps(value: JSON) -> bytes:
@@ -209,7 +131,7 @@ def write(
         raise ValueError(f"{len(arrays)} arrays, at most {MAX_MEMBERS - 1}")
     streams = {name: _stream(name, array) for name, array in arrays.items()}
     with replacing(os.fspath(path)) as put:
-        members: list[_Member] = []
+        members: list[Member] = []
         table = {}
         for name, stream in streams.items():
             member, sha256 = _put_member(put, name, stream, members[-1].end if members else 0)
@@ -222,7 +144,7 @@ def write(
         letters = np.frombuffer(text, np.uint8)
         stream = Stream(letters.dtype, letters.shape, [letters])
         members.append(_put_member(put, "meta", stream, members[-1].end if members else 0)[0])
-        put(_tail(members), members[-1].end)
+        put(tail(members), members[-1].end)
 
 
 def _stream(name: str, array: np.ndarray | Stream) -> Stream:
@@ -249,9 +171,9 @@ def _fits(dtype: JSON, shape: JSON) -> bool:
     )
 
 
-def _put_member(put: Put, name: str, stream: Stream, offset: int) -> tuple[_Member, str]:
+def _put_member(put: Put, name: str, stream: Stream, offset: int) -> tuple[Member, str]:
     """Write one member at `offset`; returns it and the sha256 of its data."""
-    member = _Member(name, stream.dtype.str, stream.shape, offset)
+    member = Member(name, stream.dtype.str, stream.shape, offset)
     put(member.head, offset)
     at, end, crc, digest = member.start, member.end, zlib.crc32(member.npy), hashlib.sha256()
     for block in stream.blocks:
@@ -340,7 +262,7 @@ def read(
         os.close(descriptor)
 
 
-def _parse(file: _File, kind: str | None) -> tuple[list[_Member], dict[str, JSON]]:
+def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]]:
     """The members and the meta object of a file in which only data can still be wrong."""
     if not file.size:
         raise file.error("an empty file")
@@ -348,10 +270,10 @@ def _parse(file: _File, kind: str | None) -> tuple[list[_Member], dict[str, JSON
     if not head.startswith(b"PK"):
         raise file.error("not an rnncli file (plain text?)")
     foreign = file.error("an .npz file, but not written by rnncli")
-    if _MARK not in head:
+    if MARK not in head:
         raise foreign
     start, found, size = _directory(file)
-    size -= 2 * _ALIGN  # of its .npy header
+    size -= 2 * ALIGN  # of its .npy header
     if not found or found[-1][0] != "meta" or not 0 <= size <= min(start, 65 + MAX_META):
         raise foreign
     letters = file.bytes(start - size, start)
@@ -367,17 +289,17 @@ def _parse(file: _File, kind: str | None) -> tuple[list[_Member], dict[str, JSON
     _check_meta(file, meta, kind)
     if sorted(name for name, _ in found[:-1]) != sorted(meta["arrays"]):
         raise file.damaged("its members are not those that its header lists")
-    members: list[_Member] = []
+    members: list[Member] = []
     table = {**meta["arrays"], "meta": {"dtype": "|u1", "shape": [len(letters)]}}
     offset = 0
     for name, crc in found:
         shape = tuple(table[name]["shape"])
-        member = _Member(name, table[name]["dtype"], shape, offset, crc)
+        member = Member(name, table[name]["dtype"], shape, offset, crc)
         if file.bytes(offset, member.start) != member.head:
             raise file.damaged(f'member "{name}" is not where and what it should be')
         members.append(member)
         offset = member.end
-    if offset != start or file.bytes(start, file.size) != _tail(members):
+    if offset != start or file.bytes(start, file.size) != tail(members):
         raise file.damaged("its directory is not what it should be")
     return members[:-1], meta
 
@@ -385,23 +307,23 @@ def _parse(file: _File, kind: str | None) -> tuple[list[_Member], dict[str, JSON
 def _directory(file: _File) -> tuple[int, list[tuple[str, int]], int]:
     """Where the central directory begins, the names and CRCs in it, the size of the last member."""
     torn = file.damaged("its end is missing, or something was added")
-    end = file.size - _END.size
-    magic, *_, length, start, _ = _END.unpack(file.bytes(end, file.size))
-    if start == _FULL:
-        end -= _END64.size + _LOCATOR.size
-        start = _END64.unpack(file.bytes(end, end + _END64.size))[-1]
+    end = file.size - END.size
+    magic, *_, length, start, _ = END.unpack(file.bytes(end, file.size))
+    if start == FULL:
+        end -= END64.size + LOCATOR.size
+        start = END64.unpack(file.bytes(end, end + END64.size))[-1]
     if magic != b"PK\5\6" or start + length != end or length > MAX_MEMBERS * 256:
         raise torn
     entries = file.bytes(start, end)
     found, size, at = [], 0, 0
     while at < len(entries):
-        if len(entries) - at < _CENTRAL.size:
+        if len(entries) - at < CENTRAL.size:
             raise torn
-        fields = _CENTRAL.unpack_from(entries, at)
+        fields = CENTRAL.unpack_from(entries, at)
         crc, size, name_length, extra_length = fields[7], *fields[9:12]
-        extra = at + _CENTRAL.size + name_length
-        name = entries[at + _CENTRAL.size : extra].decode("ascii", "replace")
-        if size == _FULL:
+        extra = at + CENTRAL.size + name_length
+        name = entries[at + CENTRAL.size : extra].decode("ascii", "replace")
+        if size == FULL:
             size = int.from_bytes(entries[extra + 4 : extra + 12], "little")
         found.append((name.removesuffix(".npy"), crc))
         at = extra + extra_length
@@ -439,7 +361,7 @@ def _check_meta(file: _File, meta: dict[str, JSON], kind: str | None) -> None:
         raise file.error(f"a {meta['kind']} file, but {wanted}")
 
 
-def _array(file: _File, member: _Member, sha256: JSON, mapped: mmap.mmap | None) -> np.ndarray:
+def _array(file: _File, member: Member, sha256: JSON, mapped: mmap.mmap | None) -> np.ndarray:
     """The data of one member, checked; read through the descriptor even when they are mapped."""
     out = None
     if mapped is None or not member.nbytes:

@@ -1,7 +1,8 @@
 """Writing a file whole or not at all: a kill, a full disk or a power cut leaves the old one.
 
 A temporary in the same folder, written, synced, put in the place of the target by one rename, and
-the folder synced. POSIX: locks tell a live temporary from a dead one. Knows nothing of formats.
+the folder synced. POSIX: locks tell a live temporary from a dead one, and keep two processes off
+one file. Knows nothing of formats.
 """
 
 import contextlib
@@ -11,12 +12,15 @@ import os
 import re
 import secrets
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from rnncli.errors import ArtefactError, shown
 
 Put: TypeAlias = Callable[[memoryview | bytes, int], None]  # data and where it goes
+
+_claims: set[int] = set()  # descriptors of the locks that this process holds
 
 
 @contextlib.contextmanager
@@ -33,12 +37,12 @@ def telling(path: str, doing: str) -> Iterator[None]:
 def replacing(path: str) -> Iterator[Put]:
     """Yield `put(data, offset)` into a temporary that becomes `path` when the block ends well."""
     target = os.path.realpath(path)  # a link stays a link
-    folder, name = os.path.split(target)
-    prefix = f".{name[:50]}.rnncli-tmp-"
+    folder = os.path.dirname(target)
     with telling(path, "write"):
         mode = _mode(path, target)
-        _sweep(folder, prefix)
-        temporary, file = _create(os.path.join(folder, prefix), 0o666 if mode is None else mode)
+        sweep(target)
+        prefix = os.path.join(folder, _prefix(target))
+        temporary, file = _create(prefix, 0o666 if mode is None else mode)
 
     def put(data: memoryview | bytes, offset: int) -> None:
         with telling(path, "write"):
@@ -62,6 +66,54 @@ def replacing(path: str) -> Iterator[Put]:
         os.close(file)
 
 
+@contextlib.contextmanager
+def claimed(path: str) -> Iterator[None]:
+    """Hold `path` against all other processes that claim it; ArtefactError where one has it.
+
+    The lock is on a file beside it, as the file itself is replaced meanwhile. It goes with the
+    process, however that ends; the empty file that a killed one leaves is taken over by the next.
+    """
+    folder, name = os.path.split(os.path.realpath(path))
+    place = os.path.join(folder, f".{name[:50]}.rnncli-lock-{zlib.crc32(os.fsencode(name)):08x}")
+    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        with telling(path, "lock"):
+            file = os.open(place, flags, 0o666)
+        try:
+            if _locked(file) is False:
+                taken = "another training is writing it. Wait for its end, or write to another name"
+                raise ArtefactError(f"{shown(path, 300)}: {taken}.")
+            with telling(path, "lock"):
+                try:
+                    ours = os.fstat(file).st_nlink > 0  # whoever had it before may have removed it
+                except BaseException:
+                    os.unlink(place)
+                    raise
+        except BaseException:
+            os.close(file)
+            raise
+        if ours:
+            break
+        os.close(file)
+    _claims.add(file)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+        _claims.discard(file)
+        os.close(file)
+
+
+def _disown() -> None:
+    """A worker forked from the process that holds a lock must not keep it for longer than that."""
+    while _claims:
+        os.close(_claims.pop())
+
+
+os.register_at_fork(after_in_child=_disown)
+
+
 def _mode(path: str, target: str) -> int | None:
     """The permissions of the file to be replaced, None where there is none yet."""
     try:
@@ -79,19 +131,37 @@ def _create(prefix: str, mode: int) -> tuple[str, int]:
         path = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # a sweep has it already, and removes it
+            # Without a lock a sweep has it already; on a file system that has no locks, none will.
+            if _locked(file) is not False and os.fstat(file).st_nlink:
+                return path, file
+        except BaseException:
             os.close(file)
-            continue
-        except OSError:  # no locks on this file system; a sweep leaves the file alone then
-            return path, file
-        if os.fstat(file).st_nlink:  # not swept before it was locked
-            return path, file
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
         os.close(file)
 
 
-def _sweep(folder: str, prefix: str) -> None:
-    """Remove the temporaries of killed processes: those that nobody holds a lock on."""
+def _locked(file: int) -> bool | None:
+    """Lock an open file; False if another holds it, None on a file system without locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _prefix(target: str) -> str:
+    """How the names of the temporaries of a file begin."""
+    return f".{os.path.basename(target)[:50]}.rnncli-tmp-"
+
+
+def sweep(path: str) -> None:
+    """Remove what killed processes left of `path`: the temporaries that nobody holds a lock on."""
+    target = os.path.realpath(path)
+    folder, prefix = os.path.dirname(target), _prefix(target)
     for name in os.listdir(folder):
         if not re.fullmatch(re.escape(prefix) + r"\d+-[0-9a-f]{8}", name):
             continue

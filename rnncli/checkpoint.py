@@ -31,10 +31,14 @@ S = TypeVar("S", bound=Settings)
 
 COUNTERS = {
     "step": int, "epoch": int, "batch": int, "progress": float, "rate_factor": float,
-    "averaged": int, "best_nats": float, "stale": int, "epoch_nats": float, "epoch_tokens": int,
-    "last_epoch_nats": float, "tokens": int, "finished": str, "ranks": int,
+    "rollbacks": int, "since": int, "averaged": int, "best_nats": float, "stale": int,
+    "epoch_nats": float, "epoch_tokens": int, "last_epoch_nats": float, "tokens": int,
+    "finished": str, "ranks": int, "machine": str,
 }  # fmt: skip
-ROW = {"step": int, "epoch": int, "train": float, "valid": float}
+ROWS = (  # of the history: a validation, a rollback
+    {"step": int, "epoch": int, "train": float, "valid": float},
+    {"step": int, "epoch": int, "rollback": int, "rate_factor": float},
+)
 
 
 @dataclass
@@ -69,6 +73,8 @@ def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None)
         header["run"] = {"recipe": run.recipe.to_json(), **state}
         arrays["run.params"] = run.model.params.flat
         arrays.update({f"run.slot.{name}": slot for name, slot in run.slots.items()})
+        if run.good is not None:
+            arrays["run.good"] = run.good
         if run.state is not None:
             arrays["run.state.h"] = run.state.h
             if run.state.c is not None:
@@ -121,6 +127,10 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     run.slots = {name: _flat(arrays, f"run.slot.{name}", model, where) for name in names}
     if math.isfinite(run.best_nats):
         run.best = model.params.flat
+    if "run.good" in arrays:
+        run.good = _flat(arrays, "run.good", model, where)
+    if run.since > run.step:
+        raise ArtefactError(f"{where}: damaged: run.since is not as it should be.")
     if "run.state.h" in arrays:
         h, c = arrays["run.state.h"], arrays.get("run.state.c")
         like = model.zero_state(h.shape[-1] if h.ndim else 0)
@@ -167,7 +177,9 @@ def _settings(kind: type[S], values: Any, where: str) -> S:
 
 def _is_row(row: Any) -> bool:
     """Whether this is a line of the history."""
-    return isinstance(row, dict) and all(type(row.get(name)) is kind for name, kind in ROW.items())
+    return isinstance(row, dict) and any(
+        all(type(row.get(name)) is kind for name, kind in kinds.items()) for kinds in ROWS
+    )
 
 
 def _kind(array: Array | None) -> tuple[Any, ...] | None:

@@ -273,6 +273,13 @@ class Recipe(Settings):
         least=0,
     )
     patience: int = setting(0, "Validations without gain that end the run; 0: never.", least=0)
+    on_divergence: str = setting(
+        "rollback",
+        "When the loss is no longer finite: rollback to the last good model, with half the rate "
+        "and an optimizer that starts anew; or stop.",
+        choices=("rollback", "stop"),
+    )
+    retries: int = setting(3, "Rollbacks at most; one more divergence ends the run.", least=0)
     seed: int = setting(0, "Seed of everything that is random.", least=0)
 
     def __post_init__(self) -> None:

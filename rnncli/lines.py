@@ -138,7 +138,8 @@ class Lines:
         self._ahead: list[str] = []  # lines to be handed out again, last first
         if offset == 0 and is_utf8(encoding):
             encoding = "utf-8-sig"
-            self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
+            with faults(self, encoding):
+                self.offset = 3 if binary.peek(3)[:3] == codecs.BOM_UTF8 else 0
         self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
 
     def begin(self) -> None:

@@ -38,7 +38,7 @@ def _differing(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
     history, run = found["history"], found.get("run", {})
-    best = min((row["valid"] for row in history), default=None)
+    best = min((row["valid"] for row in history if "valid" in row), default=None)
     count = found["parameters"]["count"]
     tokens = run.get("tokens")
     looked_up = {"embed.W", *(["rnn.0.fwd.Wx"] if not found["config"]["embed"] else [])}

@@ -60,6 +60,7 @@ class Spool:
             self._records = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
             self._open.enter_context(self._records)
         except OSError as error:
+            self._open.close()
             raise DataError(f"{folder}: cannot be written to: {error.strerror}.") from None
 
     def __enter__(self) -> "Spool":

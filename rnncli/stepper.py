@@ -135,7 +135,8 @@ class Stepper:
         recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
         limit = recipe.clip if recipe.clip_by == "element" else 0.0
         slots = {name: slot[part] for name, slot in self.slots.items()}
-        update(recipe.rule, params[part], grad[part], slots, rate, step, recipe, factor, limit)
+        with np.errstate(over="ignore", invalid="ignore"):
+            update(recipe.rule, params[part], grad[part], slots, rate, step, recipe, factor, limit)
 
 
 def whole(state: State, shards: int, comm: Comm) -> State:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import artefacts
+from rnncli.atomic import telling
 from rnncli.corpus import Document, Skipped
 from rnncli.dataset import SPLITS
 from rnncli.deal import Deal, SplitSummary
@@ -72,7 +73,8 @@ def tokenize(
     """
     _check_options(rule, vocab_size, min_count, vocabulary, split, seed)
     skipped = Skipped() if skipped is None else skipped
-    with spooled(documents, rule, Path(path).absolute().parent, skipped) as corpus:
+    folder = Path(path).absolute().parent
+    with telling(str(path), "write"), spooled(documents, rule, folder, skipped) as corpus:
         if corpus.tokens == 0:
             blank = f" ({sum(skipped.counts.values())} rows left out)" if skipped.counts else ""
             raise DataError(f"no tokens in the input{blank}.")

@@ -8,6 +8,7 @@ stops. A `TrainRun` is all that a resume needs. Shuffling and dropout draw from 
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,12 @@ def make_plan(recipe: Recipe, ids: Array, starts: Array) -> Plan:
     )
 
 
+def machine() -> str:
+    """What rounding depends on here: NumPy, and the kind of processor."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return f"NumPy {np.__version__}, {platform.machine()}, {' '.join(found[-1:])}"
+
+
 @dataclass
 class TrainRun:
     """A run between two steps: everything that the next step depends on."""
@@ -58,10 +65,13 @@ class TrainRun:
     epoch: int = 0  # of the next batch
     batch: int = 0  # number of the next batch in its epoch
     progress: float = 0.0  # share of the run that is done
-    rate_factor: float = 1.0  # of the schedules that watch the loss
+    rate_factor: float = 1.0  # of the schedules that watch the loss, and of rollbacks
+    rollbacks: int = 0
+    since: int = 0  # step after which the optimizer began
     averaged: int = 0  # asgd: steps in the average
     best: Array | None = None  # (M,) parameters of the best validation
     best_nats: float = math.inf
+    good: Array | None = None  # (M,) what a rollback goes back to where there is no best yet
     stale: int = 0  # validations since the best
     epoch_nats: float = 0.0  # of the epoch so far
     epoch_tokens: int = 0
@@ -70,6 +80,7 @@ class TrainRun:
     finished: str = ""  # why the run ended by itself
     ranks: int = 1  # that compute it
     parent: str = ""  # the identity of the model that it began with
+    machine: str = field(default_factory=machine)
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -93,16 +104,16 @@ class TrainRun:
 class Report(NamedTuple):
     """One line of progress."""
 
-    kind: Literal["step", "valid", "epoch", "end"]
+    kind: Literal["step", "valid", "epoch", "rollback", "end"]
     step: int
     epoch: int
     progress: float
-    nats: float  # step: mean loss of the batch; epoch: of the epoch; valid: of the validation
+    nats: float  # mean loss of the batch, the epoch, the validation; rollback: of the best so far
     tokens: int = 0  # step: targets in the batch
     norm: float = 0.0  # step: of the gradient before clipping
-    rate: float = 0.0  # step: learning rate
+    rate: float = 0.0  # step: learning rate; rollback: what it is multiplied by from now on
     better: bool = False  # valid: the best so far
-    reason: str = ""  # end: why
+    reason: str = ""  # end, rollback: why
 
 
 def train(
@@ -119,9 +130,12 @@ def train(
     `run` is whole at every yield; among several ranks, once `stepper.whole` has gathered its state.
     `validate` gives the mean nats a token of a model on held-out text; without it the last model
     counts as the best. `processes` share the work of each step on this machine, and do not change
-    the result; the ranks of `comm` share it with other machines, and change its rounding. Raises
-    DivergenceError when a loss or a gradient is not finite, with the parameters of the step before
-    still in `run`.
+    the result; the ranks of `comm` share it with other machines, and change its rounding.
+
+    When a loss, a gradient or a parameter is not finite, the run goes back to the last good
+    parameters; the batch is passed over, the optimizer starts anew, the rate is halved (Chowdhery
+    et al. 2022, section 5.1, skip batches too). After the recipe's last retry, and with
+    `on_divergence` "stop" at once, this is a DivergenceError; `run` has the good parameters then.
     """
     recipe = run.recipe
     total = total_steps(recipe, plan)
@@ -131,6 +145,8 @@ def train(
     run.model, run.slots = stepper.model, {**run.slots, **stepper.slots}
     every = valid_every(recipe, plan)
     run.finished = ""
+    if run.best is None and run.good is None:
+        run.good = run.model.params.flat.copy()
 
     def advance() -> float:
         """The share of the run that is done, by steps or by the clock, whichever is further."""
@@ -140,7 +156,10 @@ def train(
         return min(1.0, share)
 
     def judge() -> Report:
-        nats = _validate(run, validate)
+        try:
+            nats = _validate(run, validate)
+        except DivergenceError as error:
+            return _roll_back(run, run.step, error)
         return Report("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
 
     def due() -> bool:
@@ -162,8 +181,11 @@ def train(
         while not reason:
             length = plan.length(run.epoch)
             for work in plan.batches(run.epoch, run.batch):
-                report = _step(run, work, stepper)
-                run.batch += 1
+                try:
+                    report = _step(run, work, stepper, due())
+                except DivergenceError as error:
+                    report = _roll_back(run, run.step + 1, error)
+                run.step, run.batch = run.step + 1, run.batch + 1
                 if run.batch == length:
                     run.epoch, run.batch = run.epoch + 1, 0
                 run.progress = advance()
@@ -216,23 +238,25 @@ def _ended(run: TrainRun, total: int | None) -> str:
     return ""
 
 
-def _step(run: TrainRun, work: Work, stepper: Stepper) -> Report:
-    """One update: gradient of the batch, clip, rule."""
-    recipe, targets = run.recipe, len(work.y)
+def _step(run: TrainRun, work: Work, stepper: Stepper, keep: bool) -> Report:
+    """One update: gradient of the batch, clip, rule. `keep`: this is a place to go back to."""
+    recipe, targets, step = run.recipe, len(work.y), run.step + 1
     scale = {"mean": 1 / targets, "time": 1 / work.steps.B, "sum": 1.0}[recipe.loss]
     nats, state = stepper.gradient(work, _carried(run), scale, (recipe.seed, run.step))
     nats = stepper.comm.total(nats) / targets
     norm = stepper.gather()
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise DivergenceError(
-            f"the loss is no longer finite at step {run.step + 1} (loss {nats}, gradient norm "
-            f"{norm}). Use a smaller --lr or --clip."
+            f"the loss is no longer finite at step {step} (loss {nats}, gradient norm {norm})."
         )
+    if keep and run.good is not None:
+        run.good = run.model.params.flat.copy()
     rate = recipe.rate * run.rate_factor * schedule(recipe, run.progress, run.epoch)
     if recipe.random_bptt:
         rate *= work.steps.T / recipe.bptt
-    run.step += 1
-    stepper.apply(norm, rate, run.step)
+    stepper.apply(norm, rate, step - run.since)
+    if not np.isfinite(run.model.params.flat).all():
+        raise DivergenceError(f"the parameters are no longer finite at step {step}.")
     if run.averaged:
         run.averaged += 1
         run.slots["average"] += (run.model.params.flat - run.slots["average"]) / run.averaged
@@ -240,7 +264,26 @@ def _step(run: TrainRun, work: Work, stepper: Stepper) -> Report:
     run.tokens += targets
     run.epoch_nats += nats * targets
     run.epoch_tokens += targets
-    return Report("step", run.step, run.epoch, run.progress, nats, targets, norm, rate)
+    return Report("step", step, run.epoch, run.progress, nats, targets, norm, rate)
+
+
+def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Report:
+    """Put back the last good parameters; go on from there, if the recipe lets it, or raise."""
+    good = run.best if run.good is None else run.good
+    assert good is not None
+    run.model.params.flat[:] = good
+    if run.recipe.on_divergence == "stop" or run.rollbacks >= run.recipe.retries:
+        tried = f" {run.rollbacks} rollbacks did not help." if run.rollbacks else ""
+        raise DivergenceError(f"{error}{tried} Use a smaller --lr or --clip.") from None
+    for slot in run.slots.values():
+        slot[:] = 0
+    run.slots.pop("average", None)
+    run.averaged, run.state = 0, None
+    run.rollbacks, run.since, run.rate_factor = run.rollbacks + 1, step, run.rate_factor / 2
+    row = {"step": step, "epoch": run.epoch, "rollback": run.rollbacks}
+    run.history.append({**row, "rate_factor": run.rate_factor})
+    return Report("rollback", step, run.epoch, run.progress, run.best_nats, rate=run.rate_factor,
+                  reason=str(error))  # fmt: skip
 
 
 def _carried(run: TrainRun) -> State | None:
@@ -260,14 +303,13 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
         nats = validate(Model(run.model.config, run.model.params.like(flat)))
     if not math.isfinite(nats):
         raise DivergenceError(
-            f"the validation loss is no longer finite at step {run.step} ({nats}). Use a smaller "
-            "--lr or --clip."
+            f"the validation loss is no longer finite at step {run.step} ({nats})."
         )
-    earlier = [row["valid"] for row in run.history]
+    earlier = [row["valid"] for row in run.history if "valid" in row]
     train_nats = run.epoch_nats / run.epoch_tokens if run.epoch_tokens else run.last_epoch_nats
     run.history.append({"step": run.step, "epoch": run.epoch, "train": train_nats, "valid": nats})
     if nats < run.best_nats:
-        run.best, run.best_nats, run.stale = flat.copy(), nats, 0
+        run.best, run.best_nats, run.stale, run.good = flat.copy(), nats, 0, None
     else:
         run.stale += 1
         if recipe.schedule == "divide-on-plateau" and run.stale % (recipe.wait + 1) == 0:

@@ -1,18 +1,18 @@
 """A census of damaged files: each is a changed copy of a good one, and each has to be refused.
 
-    python tests/damage.py 200000     the same with that many random changes of each file
+    python tests/torture.py damage     200,000 of them
 
 Knows bytes and a loader; the loader says by `Refused` that it saw the damage.
 """
 
+import itertools
 import random
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from tally import Tally
 
 from rnncli import artefacts
 from rnncli.errors import ArtefactError
@@ -95,9 +95,19 @@ def small_model(path: Path) -> None:
     artefacts.write(path, "model", header, arrays)
 
 
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "x.npz"
-        for make in (small_data, small_model):
-            make(file)
-            print(census(file, changes(file.read_bytes(), int(sys.argv[1]), 0), artefacts.read))
+def torture(count: int, folder: Path) -> Tally:
+    """`count` damaged files: each bit of each file, each cut, and random changes."""
+    tally, path = Tally(), folder / "x.npz"
+    for make in (small_data, small_model):
+        make(path)
+        whole = path.read_bytes()
+        systematic = [*flips(whole), *cuts(whole)]
+        if len(systematic) > count // 4:
+            systematic = random.Random(0).sample(systematic, count // 4)
+        rest = count // 2 - len(systematic)
+        found = census(path, itertools.chain(systematic, changes(whole, rest, 1)), artefacts.read)
+        tally.reached += found.total()
+        for what, number in found.items():
+            if what != "ArtefactError":
+                tally.failed(f"{make.__name__}: {number} x {what}")
+    return tally

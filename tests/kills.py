@@ -3,6 +3,7 @@
     python tests/kills.py moments 500     kill 500 times at a random moment of a save loop
     python tests/kills.py calls           kill at each call that touches the disk, one after another
     python tests/kills.py limits 30       save under 30 limits on the size of files
+    python tests/torture.py kills trains  1,000 moments; and 200 in the midst of a training
 
 Prints what the file was afterwards, as JSON counts. Each save runs in a fork of this process, which
 has imported NumPy only once.
@@ -19,11 +20,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from commands import TINY, good, sentences
+from tally import Tally
 
-from rnncli import artefacts
-from rnncli.errors import ArtefactError
+from rnncli import artefacts, checkpoint
+from rnncli.errors import ArtefactError, RnncliError
 
 ELEMENTS = 60_000
 
@@ -116,6 +120,59 @@ def limits(path: Path, count: int) -> Counter[str]:
         _, status = os.waitpid(child(work), 0)
         found[f"status {os.waitstatus_to_exitcode(status)}: {state(path)}"] += 1
     return found
+
+
+def saves(count: int, folder: Path) -> Tally:
+    """`moments`, as a row of the table."""
+    file = folder / "x.npz"
+    save(file, 0)
+    found = moments(file, count)
+    end = [what for what in found if what.startswith("at the end")]
+    tally = Tally(found["whole"] + found["BROKEN"])
+    if found["BROKEN"] or end != ["at the end: whole, 0 left over"]:
+        tally.failed(str(dict(found)))
+    return tally
+
+
+def trains(count: int, folder: Path) -> Tally:
+    """Kill `rnncli train --resume` again and again: each time the file is whole, and at the end
+    it has the bytes of a run that was never stopped; so has the log."""
+    words = train_words(folder)
+    whole = [folder / "whole.npz", folder / "whole.log"]
+    good(*words, "-o", whole[0], "--metrics", whole[1])
+    draw, tally = random.Random(0), Tally()
+    model, log = folder / "m.npz", folder / "log"
+    while tally.reached < count:
+        pid = child(lambda: good(*words, "-o", model, "--metrics", log, "--resume"))
+        time.sleep(draw.uniform(0, 0.25))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:  # this one came to its end before it was killed
+            same = [
+                a.read_bytes() == b.read_bytes() for a, b in zip((model, log), whole, strict=True)
+            ]
+            tally.check(all(same), f"another model or log after {tally.reached} kills: {same}")
+            litter = {p.name for p in folder.iterdir()} - {
+                "t.txt", "d.npz", "whole.npz", "whole.log", "m.npz", "log"}  # fmt: skip
+            tally.check(not litter, f"left over: {litter}")
+            model.unlink(), log.unlink()
+            continue
+        try:
+            tally.check(code == -signal.SIGKILL, f"exit code {code}")
+            if model.exists():
+                checkpoint.resume(model)
+        except RnncliError as error:
+            tally.failed(str(error))
+    return tally
+
+
+def train_words(folder: Path) -> tuple[Any, ...]:
+    """A training of a hundred steps that saves often, on data made for it."""
+    (folder / "t.txt").write_text(sentences(60))
+    good("tokenize", folder / "t.txt", "-o", folder / "d.npz")
+    often = ("--valid-every", 7, "--max-steps", 100, "--threads", 1, "--dropout", 0.1)
+    return ("train", folder / "d.npz", *TINY, *often)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
 """What a disk can hold after a power cut: a log of file operations, and the disks it allows.
 
 The model is the harshest that POSIX allows: a write is safe after an fsync of its file, a new name
-after an fsync of its folder; of the rest any part may be there. Knows nothing of what is written.
+after an fsync of its folder; of the rest any part may be there.
 """
 
 import os
 import random
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from tally import Tally
+
+from rnncli import artefacts
 
 
 class Op(NamedTuple):
@@ -110,3 +115,39 @@ def _replay(log: list[Op], old: dict[str, bytes]) -> dict[str, bytes]:
         name: file if isinstance(file, bytes) else bytes(contents.get(file, b""))
         for name, file in names.items()
     }
+
+
+def cut_power(
+    path: Path, old: bytes, new: bytes, operations: list[Op], tries: int = 40
+) -> tuple[int, int, int]:
+    """Disks tried, disks with a broken file, disks without the new file after the save returned."""
+    tried = broken = lost = 0
+    for length, disk in disks(operations, {str(path): old}, tries):
+        tried += 1
+        there = disk.get(str(path))
+        broken += there not in (old, new)
+        lost += length == len(operations) and there != new
+    return tried, broken, lost
+
+
+def torture(count: int, folder: Path) -> Tally:
+    """`count` disks; and without the fsync or the rename there have to be broken ones."""
+    path = folder / "x.npz"
+    artefacts.write(path, "model", {}, {"a": np.zeros(300)})
+    old = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(patch)
+        artefacts.write(path, "model", {}, {"a": np.ones(300)})
+    log, new = recorder.log, path.read_bytes()
+    tried, broken, lost = cut_power(path, old, new, log, max(3, -(-count // (len(log) + 1))))
+    tally = Tally(tried)
+    if broken or lost:
+        tally.failed(f"{broken} broken, {lost} lost")
+    plain = [op for op in log if op.what == "write"]
+    for name, less in {
+        "the fsync": [op for op in log if op.what != "fsync"],
+        "the rename": [Op("create", plain[0].file, str(path)), *plain],
+    }.items():
+        if not cut_power(path, old, new, less)[1]:
+            tally.failed(f"without {name} nothing was broken: this test sees nothing")
+    return tally

@@ -1,13 +1,10 @@
 """The file format: what goes in comes out, and what `write` did not write is refused, cheaply."""
 
-import functools
 import hashlib
-import io
 import itertools
 import json
 import mmap
 import os
-import pickle
 import random
 import struct
 import tracemalloc
@@ -21,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from damage import SILENT, census, changes, cuts, flips, small_data, small_model
+from hostile import CLAIMS, FOREIGN, GOOD, HEADERS, claiming, good_file, headed, meta_of, resealed
 
-from rnncli import artefacts
+from rnncli import artefacts, container
 from rnncli.artefacts import Stream, read, write
 from rnncli.errors import ArtefactError
 
@@ -278,7 +276,7 @@ def test_1023_arrays_fit(tmp_path: Path) -> None:
 def test_1024_arrays_are_refused_by_the_reader_too(tmp_path: Path) -> None:
     names = [f"a{i}" for i in range(1024)]
     spec = meta_of("a", "|u1", [], b"!")["arrays"]["a"]
-    members = [artefacts._Member(name, "|u1", (), 0) for name in names]
+    members = [container.Member(name, "|u1", (), 0) for name in names]
     for count in (1023, 1024):
         meta = {**GOOD, "arrays": dict.fromkeys(names[:count], spec)}
         file = resealed(meta, members[:count], [b"!"] * count)
@@ -295,7 +293,7 @@ def test_64_bit_fields_come_where_sizes_or_offsets_need_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: int
 ) -> None:
     path = tmp_path / "x.npz"
-    monkeypatch.setattr(artefacts, "_ZIP64", threshold)
+    monkeypatch.setattr(container, "_ZIP64", threshold)
     arrays = {"a": np.arange(20.0), "none": np.zeros(0), "b": np.arange(100), "c": np.array(1)}
     write(path, "data", {}, arrays)
     for back in (read(path).arrays, read(path, mapped=True).arrays, np.load(path)):
@@ -311,13 +309,13 @@ def test_64_bit_fields_come_where_sizes_or_offsets_need_them(
 def test_a_member_beyond_4_gib_has_the_places_that_zipfile_finds(tmp_path: Path) -> None:
     # The file is a hole in the middle: the ends are as `write` would make them.
     shape = (5 * 2**30,)
-    big = artefacts._Member("big", "|u1", shape, 0, 17)
-    small = artefacts._Member("small", "<i4", (1,), big.end, 0)
+    big = container.Member("big", "|u1", shape, 0, 17)
+    small = container.Member("small", "<i4", (1,), big.end, 0)
     small = small._replace(crc=zlib.crc32(small.npy + struct.pack("<i", 42)))
     with (tmp_path / "x.npz").open("wb") as file:
         file.write(big.head)
         file.seek(small.offset)
-        file.write(small.head + struct.pack("<i", 42) + artefacts._tail([big, small]))
+        file.write(small.head + struct.pack("<i", 42) + container.tail([big, small]))
     with np.load(tmp_path / "x.npz") as loaded:
         assert loaded["small"] == [42]
     with zipfile.ZipFile(tmp_path / "x.npz") as archive:
@@ -383,125 +381,26 @@ def test_a_message_names_the_member_that_is_damaged(tmp_path: Path) -> None:
 # --- hostile and foreign files ---
 
 
-def resealed(meta: Any, members: list[artefacts._Member], data: list[bytes]) -> bytes:
-    """A file whose checksums are right, whatever it holds; `meta` is an object or JSON text."""
-    text = meta if isinstance(meta, bytes) else artefacts._dumps(meta)
-    letters = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
-    out, placed = b"", []
-    last = artefacts._Member("meta", "|u1", (len(letters),), 0)
-    for member, octets in zip([*members, last], [*data, letters], strict=True):
-        crc = zlib.crc32(octets, zlib.crc32(member.npy))
-        placed.append(member._replace(offset=len(out), crc=crc))
-        out += placed[-1].head + octets
-    if placed[-1].end == len(out):
-        return out + artefacts._tail(placed)
-    directory = b"".join(member.entry for member in placed)  # sizes that are not the data's
-    end = (b"PK\5\6", 0, 0, len(placed), len(placed), len(directory), len(out), 0)
-    return out + directory + struct.pack("<4s4H2LH", *end)
-
-
-def meta_of(name: str, dtype: Any, shape: Any, data: bytes, **changed: Any) -> dict[str, Any]:
-    spec = {"dtype": dtype, "shape": shape, "sha256": hashlib.sha256(data).hexdigest()}
-    meta = {"format": "rnncli", "version": 1, "kind": "data", "header": {}, "arrays": {name: spec}}
-    return {**meta, **changed}
-
-
 def test_a_resealed_file_is_accepted_where_nothing_is_wrong(tmp_path: Path) -> None:
     data = np.arange(3.0).tobytes()
-    member = artefacts._Member("a", "<f8", (3,), 0)
+    member = container.Member("a", "<f8", (3,), 0)
     path = tmp_path / "x.npz"
     path.write_bytes(resealed(meta_of("a", "<f8", [3], data), [member], [data]))
     assert same(read(path).arrays["a"], np.arange(3.0))
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype", "shape"),
-    [
-        ("a", "<f8", (10**12,)),
-        ("a", "<f8", (10**20,)),
-        ("a", "<f8", (65536,) * 4),
-        ("a", "<f8", (2**61, 8)),
-        ("a", "<f8", (0, 2**62, 2**62)),
-        ("a", "<f8", (-1,)),
-        ("a", "<f8", (-1, -3)),
-        ("a", "<f8", (True,)),
-        ("a", "<f8", (3.0,)),
-        ("a", "<f8", ("3",)),
-        ("a", "<f8", (None,)),
-        ("a", "<f8", (1,) * 70 + (3,)),
-        ("a", "<f8", (2,)),
-        ("a", "<f8", (4,)),
-        ("a", "<f4", (3,)),
-        ("a", ">f8", (3,)),
-        ("a", "|O", (3,)),
-        ("a", "<U2", (3,)),
-        ("a", "<c16", (1,)),
-        ("a", "|V8", (3,)),
-        ("a", "<f8\x1b[2J", (3,)),
-        ("../../x", "<f8", (3,)),
-        ("/etc/passwd", "<f8", (3,)),
-        ("a.npy", "<f8", (3,)),
-        ("meta", "<f8", (3,)),
-        ("a\x1b[2J", "<f8", (3,)),
-        ("a" * 200, "<f8", (3,)),
-    ],
-)
+@pytest.mark.parametrize(("name", "dtype", "shape"), CLAIMS)
 def test_forged_names_dtypes_and_shapes_are_refused(
     tmp_path: Path, name: str, dtype: str, shape: tuple[Any, ...]
 ) -> None:
-    data = np.arange(3.0).tobytes()
-    plain = artefacts._Member(name, "<f8", (3,), 0)
-    meta = meta_of(name, dtype, list(shape), data)
-    # Once with zip structures that fit the data, once, where they can, that fit the claim.
-    files = [resealed(meta, [plain], [data])]
-    try:
-        files.append(resealed(meta, [plain._replace(dtype=dtype, shape=shape)], [data]))
-    except (TypeError, ValueError, struct.error):
-        assert dtype.startswith("<f8") or "\x1b" in dtype
-    for file in files:
+    for file in claiming(name, dtype, shape):
         (tmp_path / "x.npz").write_bytes(file)
         assert refusal(tmp_path / "x.npz").startswith("damaged: ")
 
 
-GOOD = meta_of("a", "|u1", [2], b"hi")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"null",
-        b"[" * 100_000,
-        b'{"a":' * 100_000,
-        b"1" * 5000,
-        b"\xff\xfe",
-        artefacts._dumps({**GOOD, "version": True}),
-        artefacts._dumps({**GOOD, "version": 0}),
-        artefacts._dumps({**GOOD, "version": 1.0}),
-        artefacts._dumps({**GOOD, "version": None}),
-        artefacts._dumps({**GOOD, "kind": "toy"}),
-        artefacts._dumps({**GOOD, "kind": ["data"]}),
-        artefacts._dumps({**GOOD, "header": []}),
-        artefacts._dumps({**GOOD, "arrays": []}),
-        artefacts._dumps({**GOOD, "arrays": {}}),
-        artefacts._dumps({**GOOD, "arrays": {"a": None}}),
-        artefacts._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "sha256": []}}}),
-        artefacts._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "shape": 2}}}),
-        artefacts._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "dtype": []}}}),
-        artefacts._dumps({**GOOD, "arrays": {**GOOD["arrays"], "b": GOOD["arrays"]["a"]}}),
-        artefacts._dumps({**GOOD, "more": 1}),
-        artefacts._dumps({**GOOD, "format": "rnn"}),
-        artefacts._dumps(GOOD) + b" ",
-        artefacts._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":NaN}'),
-        artefacts._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1e999}'),
-        artefacts._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":"\\ud800"}'),
-        artefacts._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1,"x":2}'),
-        artefacts._dumps({**GOOD, "header": {"x": [0] * 500_000}}),
-    ],
-)
+@pytest.mark.parametrize("text", HEADERS)
 def test_a_forged_header_is_refused(tmp_path: Path, text: bytes) -> None:
-    file = resealed(text, [artefacts._Member("a", "|u1", (2,), 0)], [b"hi"])
-    (tmp_path / "x.npz").write_bytes(file)
+    (tmp_path / "x.npz").write_bytes(headed(text))
     assert refusal(tmp_path / "x.npz").startswith(("damaged: ", "an .npz file, but not written"))
 
 
@@ -516,94 +415,6 @@ def test_another_kind_is_named_with_the_command_that_makes_the_wanted_one(tmp_pa
     small_data(tmp_path / "x.npz")
     message = "a data file, but a model file is needed here (the output of rnncli train)."
     assert refusal(tmp_path / "x.npz", kind="model") == message
-
-
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def npy(array: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    np.save(out, array)
-    return out.getvalue()
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, allow_pickle=True, **arrays)
-    return out.getvalue()
-
-
-@functools.cache
-def bomb(method: int) -> bytes:
-    """16 MiB of zeros, small in the file, with the mark of the format at its head."""
-    zeros = npy(np.zeros(16 << 20, np.uint8))
-    return zipped({"rnncli.npy": zeros, "meta.npy": zeros}, method)
-
-
-def header_bomb() -> bytes:
-    """A .npy header, format 2, that claims 512 MiB."""
-    claim = b"\x93NUMPY\x02\x00" + struct.pack("<I", 512 << 20) + b" " * 1000
-    return zipped({"rnncli.npy": claim, "meta.npy": claim})
-
-
-def good_file(folder: Path) -> bytes:
-    small_model(folder / "good.npz")
-    return (folder / "good.npz").read_bytes()
-
-
-def retouched(good: bytes, entry: int, place: str, value: int) -> bytes:
-    """`good` with one field of one entry of the central directory set."""
-    at = -1
-    for _ in range(entry + 1):
-        at = good.index(b"PK\1\2", at + 1)
-    offset, form = {"flags": (8, "<H"), "method": (10, "<H"), "csize": (20, "<L"),
-                    "size": (24, "<L"), "offset": (42, "<L")}[place]  # fmt: skip
-    out = bytearray(good)
-    struct.pack_into(form, out, at + offset, value)
-    return bytes(out)
-
-
-def doubled(good: bytes) -> bytes:
-    """`good` with the name of its first member on the second one too, in both places."""
-    return good.replace(b"best.npy", b"Wx.npy\0\0")
-
-
-FOREIGN: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda good: b"",
-    "text": lambda good: b"Dear diary, \x1b[2J\n",
-    "letters PK": lambda good: b"PK",
-    "pickle": lambda good: pickle.dumps({"a": 1}),
-    "npy": lambda good: npy(np.zeros(3)),
-    "zip without members": lambda good: zipped({}),
-    "other npz": lambda good: npz(a=np.zeros(3)),
-    "other npz with a meta": lambda good: npz(rnncli=np.zeros(3), meta=np.zeros(300, np.uint8)),
-    "object array": lambda good: npz(rnncli=np.array([{}], object)),
-    "deflate bomb": lambda good: bomb(zipfile.ZIP_DEFLATED),
-    "bzip2 bomb": lambda good: bomb(zipfile.ZIP_BZIP2),
-    "lzma bomb": lambda good: bomb(zipfile.ZIP_LZMA),
-    "header bomb": lambda good: header_bomb(),
-    "junk before": lambda good: b"junk" + good,
-    "a zip before": lambda good: zipped({"a": b"b"}) + good,
-    "junk after": lambda good: good + b"junk",
-    "zip after": lambda good: good + good,
-    "comment": lambda good: good[:-2] + b"\x04\x00junk",
-    "encrypted": lambda good: retouched(good, 0, "flags", 1),
-    "deflated": lambda good: retouched(good, 0, "method", 8),
-    "size of 4 GiB": lambda good: retouched(good, 0, "size", 0xFFFFFFFE),
-    "meta size of 4 GiB": lambda good: retouched(good, 3, "size", 0xFFFFFFFE),
-    "64-bit size without one": lambda good: retouched(good, 3, "size", 0xFFFFFFFF),
-    "packed size": lambda good: retouched(good, 0, "csize", 1),
-    "overlap": lambda good: retouched(good, 1, "offset", 0),
-    "twice the same name": doubled,
-    "fortran": lambda good: good.replace(b"'fortran_order': False", b"'fortran_order': True "),
-    "end that points at itself": lambda good: good[:-6] + b"\xff\xff\xff\xff\0\0",
-    "many members": lambda good: zipped({f"rnncli{i}": b"" for i in range(5000)}),
-}
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -646,7 +457,7 @@ def test_the_largest_header_costs_a_small_multiple_of_its_size(tmp_path: Path) -
     text = '"😀'.encode() + b"a" * 3_000_000 + b'"'
     for value in (lists, text):
         body = artefacts._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":' + value + b"}")
-        file = resealed(body, [artefacts._Member("a", "|u1", (2,), 0)], [b"hi"])
+        file = resealed(body, [container.Member("a", "|u1", (2,), 0)], [b"hi"])
         (tmp_path / "x.npz").write_bytes(file)
         tracemalloc.start()
         try:

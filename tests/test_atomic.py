@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from powercut import Op, Recorder, disks
+from powercut import Op, Recorder, cut_power
 
 import rnncli
 from rnncli import artefacts
 from rnncli.artefacts import Stream, read, write
+from rnncli.atomic import claimed
 from rnncli.errors import ArtefactError
 
 TESTS = Path(__file__).parent
@@ -191,19 +193,6 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, bytes, l
         recorder = Recorder(patch)
         save(path, 2)
     return path, old, path.read_bytes(), recorder.log
-
-
-def cut_power(
-    path: Path, old: bytes, new: bytes, operations: list[Op], tries: int = 40
-) -> tuple[int, int, int]:
-    """Disks tried, disks with a broken file, disks without the new file after the save returned."""
-    tried = broken = lost = 0
-    for length, disk in disks(operations, {str(path): old}, tries):
-        tried += 1
-        there = disk.get(str(path))
-        broken += there not in (old, new)
-        lost += length == len(operations) and there != new
-    return tried, broken, lost
 
 
 def test_no_power_cut_breaks_the_file_and_none_loses_it_once_saved(
@@ -426,3 +415,65 @@ def test_relative_paths_and_plain_names_will_do(
     monkeypatch.chdir(tmp_path)
     write("x.npz", "data", {}, {})
     assert artefacts.read("x.npz").path == "x.npz"
+
+
+# --- claims ---
+
+
+def test_a_claimed_file_is_claimed_once_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    (tmp_path / "link.npz").symlink_to(path)
+    with claimed(str(path)):
+        for name in ("x.npz", "link.npz"):
+            with (
+                pytest.raises(ArtefactError, match=r"another training is writing it\."),
+                claimed(str(tmp_path / name)),
+            ):
+                pass
+        save(path, 1)  # the lock outlives the replacement of the file
+        with pytest.raises(ArtefactError, match=r"another training"), claimed(str(path)):
+            pass
+        with claimed(str(tmp_path / ("x" * 60))), claimed(str(tmp_path / ("x" * 61))):
+            pass  # names that begin alike are different names
+    with claimed(str(path)):
+        pass
+    assert set(os.listdir(tmp_path)) == {"x.npz", "link.npz"}
+
+
+def test_a_claim_goes_with_a_killed_process_even_if_its_workers_live(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    told, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with claimed(str(path)):
+            if not os.fork():
+                os.write(tell, f"{os.getpid()} ".encode())
+            while True:
+                signal.pause()
+    worker = int(os.read(told, 20))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    try:
+        assert len(os.listdir(tmp_path)) == 1
+        with claimed(str(path)):
+            pass
+        assert os.listdir(tmp_path) == []
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.close(told), os.close(tell)
+
+
+def test_a_claim_that_was_given_up_between_opening_and_locking_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gone = fcntl.flock, []
+
+    def flock(file: int, how: int) -> None:
+        if not gone:
+            gone.extend(tmp_path.iterdir())
+            gone[0].unlink()
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claimed(str(tmp_path / "x.npz")):
+        assert len(os.listdir(tmp_path)) == 1

@@ -1,5 +1,6 @@
 """What goes wrong is said in one line, with an exit code to trust, and leaves every file whole."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from commands import ROOT, TINY, ended, good, process, refused, run, sentences
 
-from rnncli import artefacts
+from rnncli import artefacts, checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,7 @@ def test_text_with_a_bad_row_leaves_the_data_file_that_was_there(tmp_path):
 def test_a_loss_that_is_not_finite_says_what_is_left(files, tmp_path):
     model = tmp_path / "m.npz"
     words = ("train", files / "data.npz", "-o", model, *TINY, "--optimizer", "sgd", "--clip", 0)
+    words += ("--on-divergence", "stop")
     line = refused(*words, "--lr", "1e38", "--max-steps", 50)
     assert "no longer finite" in line
     assert "Nothing was saved." in line
@@ -182,6 +184,47 @@ def test_a_loss_that_is_not_finite_says_what_is_left(files, tmp_path):
     assert "no longer finite" in line
     assert "m.npz holds the last good model." in line
     assert good("sample", model, "--length", 3).out
+
+
+def test_a_rollback_is_shown_and_logged(files, tmp_path):
+    log = tmp_path / "log"
+    words = ("train", files / "data.npz", "-o", tmp_path / "m.npz", *TINY, "--max-steps", 9)
+    words += ("--optimizer", "sgd", "--clip", 0, "--cell", "rnn", "--activation", "relu")
+    done = run(*words, "--lr", "1e25", "--metrics", log)
+    assert "no longer finite" in done.err
+    assert "Back to the last good model, with 0.5 of the rate." in done.err
+    assert "3 rollbacks did not help. Use a smaller --lr or --clip." in done.err.splitlines()[-1]
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    found = [row for row in rows if row["kind"] == "rollback"]
+    assert [row["rate_factor"] for row in found] == [0.5, 0.25, 0.125]
+    assert all("no longer finite" in row["reason"] for row in found)
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start_even_of_one_that_fails(files, tmp_path):
+    for command, words in outputs(files).items():
+        left = tmp_path / ".out.npz.rnncli-tmp-123-0123abcd"
+        left.write_bytes(b"half a fi")
+        refused(command, files / "missing", *words[2:], tmp_path / "out.npz")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_training_on_one_output_is_refused(files, tmp_path, monkeypatch):
+    model, log, seen = tmp_path / "m.npz", tmp_path / "log", []
+    words = ("train", files / "data.npz", *TINY, "--max-steps", 3, "--valid-every", 1)
+    real = checkpoint.save
+
+    def save(path, *more):
+        real(path, *more)
+        if not seen:
+            seen.append(refused(*words, "-o", model, "--overwrite"))
+            seen.append(refused(*words, "-o", tmp_path / "other.npz", "--metrics", log))
+            good("sample", model, "--length", 2)  # reading is free
+
+    monkeypatch.setattr("rnncli.api.save", save)
+    good(*words, "-o", model, "--metrics", log)
+    assert "m.npz: another training is writing it." in seen[0]
+    assert "log: another training is writing it." in seen[1]
+    assert {p.name for p in tmp_path.iterdir()} == {"m.npz", "log"}
 
 
 @pytest.mark.parametrize(

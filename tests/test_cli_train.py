@@ -292,6 +292,17 @@ def test_resume_starts_where_there_is_nothing_to_resume(data, tmp_path):
     assert model.read_bytes() == (tmp_path / "other.npz").read_bytes()
 
 
+def test_a_resume_elsewhere_says_what_may_differ(data, tmp_path, monkeypatch):
+    words = ("train", data, "-o", tmp_path / "m.npz", *TINY, "--max-steps")
+    good(*words, 2)
+    assert "rounding" not in good(*words, 3, "--resume").err
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "machine", lambda: "NumPy 9, abacus")
+        assert "this is NumPy 9, abacus: rounding may differ" in good(*words, 4, "--resume").err
+        assert "rounding" not in good(*words, 5, "--resume").err
+    assert "begun with NumPy 9, abacus;" in good(*words, 6, "--resume").err
+
+
 def test_a_complete_run_has_nothing_to_resume_until_its_limit_grows(data, tmp_path):
     model = tmp_path / "m.npz"
     words = ("train", data, "-o", model, *TINY, "--schedule", "constant", "--resume", "--epochs")

@@ -45,12 +45,13 @@ def facts(run):
     arrays = {f"slot {name}": slot.tobytes() for name, slot in run.slots.items()}
     arrays["params"] = run.model.params.flat.tobytes()
     arrays["best"] = None if run.best is None else run.best.tobytes()
+    arrays["good"] = None if run.good is None else run.good.tobytes()
     for part in "hc":
         state = None if run.state is None else getattr(run.state, part)
         arrays[part] = None if state is None else state.tobytes()
-    plain = ("step", "epoch", "batch", "progress", "rate_factor", "averaged", "best_nats", "stale",
-             "epoch_nats", "epoch_tokens", "last_epoch_nats", "tokens", "finished",
-             "history")  # fmt: skip
+    plain = ("step", "epoch", "batch", "progress", "rate_factor", "rollbacks", "since", "averaged",
+             "best_nats", "stale", "epoch_nats", "epoch_tokens", "last_epoch_nats", "tokens",
+             "finished", "history")  # fmt: skip
     return arrays | {name: getattr(run, name) for name in plain}
 
 
@@ -476,20 +477,102 @@ def test_a_time_limit_ends_the_run_and_bends_the_schedule():
     assert [r.rate for r in steps] == pytest.approx([1 - k / 20 for k in range(20)])
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_last_finite_parameters():
-    run, plan = begin(Recipe(batch=2, bptt=8, optimizer="sgd", lr=1e20, clip=0), cell="rnn",
-                      activation="relu")  # fmt: skip
-    with pytest.raises(DivergenceError, match=r"no longer finite at step \d+ .*--lr"):
-        list(train(run, plan))
-    assert run.step >= 1
-    assert np.isfinite(run.model.params.flat).all()
+WILD = Recipe(batch=2, bptt=8, optimizer="sgd", lr=1e20, clip=0)
+RELU = {"cell": "rnn", "activation": "relu"}
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_parameters():
+    for retries, stop in ((3, "stop"), (0, "rollback")):
+        run, plan = begin(replace(WILD, on_divergence=stop, retries=retries), **RELU)
+        first = run.model.params.flat.copy()
+        with pytest.raises(DivergenceError, match=r"no longer finite at step \d+ .*--lr"):
+            list(train(run, plan))
+        assert run.step >= 1
+        assert np.array_equal(run.model.params.flat, first)
 
 
 def test_a_validation_that_is_not_finite_stops_the_run():
-    run, plan = begin(Recipe(batch=2, bptt=8, valid_every=2))
+    run, plan = begin(Recipe(batch=2, bptt=8, valid_every=2, on_divergence="stop"))
     with pytest.raises(DivergenceError, match=r"validation loss .* step 4"):
         list(train(run, plan, scripted([3, math.nan])))
     assert [row["valid"] for row in run.history] == [3]
+
+
+def test_a_rollback_goes_back_to_the_best_model_with_half_the_rate_and_a_fresh_optimizer():
+    recipe = Recipe(batch=2, bptt=8, valid_every=2, schedule="constant", max_steps=8)
+    run, plan = begin(recipe)
+    reports, kept = [], {}
+    for report in train(run, plan, scripted([3, math.nan, 2.5, math.nan])):
+        reports.append(report)
+        kept[report.kind, report.step] = run.model.params.flat.copy()
+        if report.kind == "rollback":
+            assert not any(slot.any() for slot in run.slots.values())
+            assert run.state is None
+    assert [(r.kind, r.step) for r in reports if r.kind != "step"] == [
+        ("valid", 2), ("rollback", 4), ("valid", 6), ("rollback", 8), ("end", 8)
+    ]  # fmt: skip
+    assert np.array_equal(kept["rollback", 4], kept["valid", 2])
+    assert np.array_equal(kept["rollback", 8], kept["valid", 6])
+    assert [r.rate for r in reports if r.kind == "step"] == [0.004] * 4 + [0.002] * 4
+    assert run.history[1] == {"step": 4, "epoch": 0, "rollback": 1, "rate_factor": 0.5}
+    # The steps after it are those of a run that begins there: Adam counts its steps from 1.
+    fresh, plan = begin(replace(recipe, lr=0.002, max_steps=None, epochs=1))
+    fresh.model.params.flat[:] = kept["valid", 2]
+    fresh.batch = 4
+    assert next(train(fresh, plan)).nats == next(r for r in reports if r.step == 5).nats
+    assert np.array_equal(fresh.model.params.flat, kept["step", 5])
+
+
+def test_a_loss_that_blows_up_does_not_cost_the_run():
+    def learnt(*blows, **settings):
+        run, plan = begin(
+            Recipe(batch=4, bptt=16, lr=0.02, max_steps=120, valid_every=10, **settings)
+        )
+        for report in train(run, plan, held_out):
+            if report.kind == "step" and report.step in blows:
+                run.model.params.flat[3] = np.inf
+        return run
+
+    calm, run = learnt(), learnt(45, 75)
+    assert run.rollbacks == 2
+    assert run.rate_factor == 0.25
+    assert run.finished == "120 steps"
+    assert calm.best_nats < run.best_nats < calm.best_nats + 0.5 < 2.5
+    with pytest.raises(DivergenceError, match="1 rollbacks did not help"):
+        learnt(45, 75, retries=1)
+
+
+def test_without_validation_a_rollback_goes_back_to_where_one_would_have_been():
+    run, plan = begin(Recipe(batch=2, bptt=8, valid_every=3, max_steps=8))
+    reports = train(run, plan)
+    kept = [run.model.params.flat.copy() for _ in itertools.islice(reports, 4)]
+    run.model.params.flat[:] = np.nan  # as a step that went wrong
+    assert next(reports).kind == "rollback"
+    assert np.array_equal(run.model.params.flat, kept[2])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "asgd", "momentum"])
+@pytest.mark.parametrize("validate", [held_out, None], ids=["validated", "not validated"])
+def test_a_run_with_rollbacks_goes_on_as_if_it_had_not_been_stopped(optimizer, validate):
+    recipe = replace(WILD, optimizer=optimizer, lr=1e15, retries=60, max_steps=70, valid_every=4)
+    recipe = replace(recipe, trigger=0)
+    whole, plan = begin(recipe, **RELU)
+    reports = list(train(whole, plan, validate))
+    assert 10 < whole.rollbacks < 60
+    for stop in range(1, len(reports), 7):
+        run, plan = begin(recipe, **RELU)
+        seen = list(itertools.islice(train(run, plan, validate), stop))
+        run = rebuilt(run)
+        seen += train(run, plan, validate)
+        assert seen == reports
+        assert facts(run) == facts(whole)
+
+
+def test_a_rate_beyond_all_numbers_is_a_divergence():
+    recipe = Recipe(batch=2, bptt=8, schedule="exponential", factor=1e100, epochs=5, retries=0)
+    run, plan = begin(recipe)
+    with pytest.raises(DivergenceError, match="no longer finite"):
+        list(train(run, plan))
 
 
 @pytest.mark.parametrize(("loss", "scale"), [("mean", 1 / 12), ("time", 1 / 3), ("sum", 1.0)])

@@ -99,7 +99,8 @@ def _run() -> NoReturn:
         code = _say(f"{error.filename or 'standard output'}: {error.strerror or error}.")
     with contextlib.suppress(OSError, ValueError):  # what is left in the buffer has no reader
         if code in (1, 141) and sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
     sys.exit(code)
 
 

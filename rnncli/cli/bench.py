@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import cores, json_option, threads_option
+from rnncli.cli.common import cores, echo_json, json_option, threads_option
 
 
 @click.command()
@@ -84,7 +84,7 @@ def bench(
             click.echo("tokens/s, MiB" + (f"; ratio to {against}" if against else ""))
     told = []
     for row in rows:
-        click.echo(json.dumps(row) if as_json else _line(row))
+        echo_json(row) if as_json else click.echo(_line(row))
         told.append(row)
     if against and not (starts or mpi or corpus or as_json):
         click.echo(f"geometric means of the ratios to {against}: {_line(measure.means(told))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from rnncli.atomic import sweep, telling
 from rnncli.errors import ConfigError, shown
 from rnncli.mpi import started
 
@@ -72,6 +74,19 @@ threads_option = click.option(
     "--threads", type=click.IntRange(1), callback=_threads, is_eager=True,
     help="Threads to compute with [default: the cores; 1 for a rank of MPI].",
 )  # fmt: skip
+
+
+def json_line(row: Any) -> str:
+    """A line of JSON; what a terminal could obey is spelled out, which JSON readers undo."""
+    text = json.dumps(row, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def echo_json(row: Any) -> None:
+    """Print a line of JSON."""
+    click.echo(json_line(row))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
 seed_option = click.option(
@@ -88,7 +103,8 @@ def config_option(function: F) -> F:
         from rnncli.presets import parse
 
         try:
-            text = Path(path).read_text("utf-8")
+            with telling(path, "read"):
+                text = Path(path).read_text("utf-8")
         except UnicodeDecodeError:
             raise ConfigError(f"{path}: not UTF-8 text.") from None
         known = {p.name: p for p in ctx.command.params if p.name not in (param.name, "help")}
@@ -127,18 +143,26 @@ def config_option(function: F) -> F:
 
 
 def check_output(output: str, *sources: str) -> None:
-    """Say now what would be found out after the work: that there is no place for the output."""
+    """Say now what would be found out after the work: that there is no place for the output.
+
+    What a killed process left of it is removed.
+    """
     target = Path(output)
     for source in sources:
         if target.exists() and Path(source).exists() and target.samefile(source):
             raise ConfigError(f"{output}: this file is read, too. Write to another name.")
     if target.exists() and not target.is_file():
         raise ConfigError(f"{output}: not a regular file. Write to another name.")
-    folder = target.resolve().parent
+    real = Path(os.path.realpath(output))
+    if real.is_symlink():
+        raise ConfigError(f"{output}: a link that leads back to itself. Write to another name.")
+    folder = real.parent
     if not folder.is_dir():
         raise ConfigError(f"{output}: there is no folder {folder}.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"{output}: the folder {folder} cannot be written to.")
+    with telling(output, "write"):
+        sweep(output)
 
 
 def note(message: str, quiet: bool = False) -> None:

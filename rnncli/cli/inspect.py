@@ -69,7 +69,8 @@ def _sections(found: dict[str, Any]) -> list[str]:
             out.append("run\n" + _facts(run))
         if found["history"]:
             rows = [[f"{row['step']:,}", f"{row['epoch']}", f"{row['train']:.4f}",
-                     f"{row['valid']:.4f}"] for row in found["history"]]  # fmt: skip
+                     f"{row['valid']:.4f}"]
+                    for row in found["history"] if "valid" in row]  # fmt: skip
             shown_rows = rows if len(rows) <= 12 else [*rows[:5], ["..."] + [""] * 3, *rows[-6:]]
             out.append(table([["step", "epoch", "training", "validation"], *shown_rows], "rrrr"))
         parameters = found["parameters"]

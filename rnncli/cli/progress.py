@@ -8,10 +8,11 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnncli.atomic import replacing, telling
 from rnncli.cli.common import clock
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def event(report: Report) -> str:
             f"epoch {report.epoch} ends: training loss {report.nats:.4f}, "
             f"perplexity {_perplexity(report.nats)}"
         )
+    if report.kind == "rollback":
+        return f"{report.reason} Back to the last good model, with {report.rate:g} of the rate."
     best = "  best" if report.better else ""
     return (
         f"step {report.step:,}: validation {report.nats:.4f} nats a token, "
@@ -116,6 +119,8 @@ def row(report: Report, recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = {"kind": report.kind, "step": report.step, "epoch": report.epoch}
     if report.kind == "end":
         return {**values, "reason": report.reason}
+    if report.kind == "rollback":
+        return {**values, "rate_factor": report.rate, "reason": report.reason}
     values["nats"] = report.nats
     if report.kind == "step":
         values |= {"tokens": report.tokens, "norm": report.norm, "rate": report.rate}
@@ -128,6 +133,8 @@ def row(report: Report, recipe: Recipe) -> dict[str, Any]:
 
 def scalars(report: Report, tokens_per_second: float) -> dict[str, float]:
     """What TensorBoard is told of a report, by tag."""
+    if report.kind == "rollback":
+        return {"training/rate_factor": report.rate}
     if report.kind != "step":
         return {{"valid": "loss/validation", "epoch": "loss/epoch"}[report.kind]: report.nats}
     return {
@@ -138,27 +145,44 @@ def scalars(report: Report, tokens_per_second: float) -> dict[str, float]:
     }
 
 
-@contextlib.contextmanager
-def metrics_log(path: str, step: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Adds rows to the log, which is first cut back to the step from which the run goes on.
+class Log:
+    """The log of a run, which is first cut back to the step from which the run goes on.
 
     What a stopped run had logged of that step is not logged again.
     """
-    kept: dict[str, None] = {}
-    if step and os.path.exists(path):
-        for line in Path(path).read_text("utf-8", "replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                if row["step"] <= step and row["kind"] != "end":
-                    kept[line] = None
-    with open(path, "w", encoding="utf-8") as log:
-        log.writelines(line + "\n" for line in kept)
-        log.flush()
 
-        def add(row: dict[str, Any]) -> None:
-            line = json.dumps(row)
-            if line not in kept:
-                log.write(line + "\n")
-                log.flush()
+    def __init__(self, path: str, step: int) -> None:
+        self.path, self.kept = path, dict.fromkeys(_lines(path, step) if step else ())
+        with replacing(path) as put:
+            put("".join(line + "\n" for line in self.kept).encode(), 0)
+        with telling(path, "write"):
+            self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
 
-        yield add
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a line."""
+        line = json.dumps(row)
+        data = b"" if line in self.kept else line.encode() + b"\n"
+        with telling(self.path, "write"):
+            while data:
+                data = data[os.write(self.file, data) :]
+
+    def sync(self) -> None:
+        """Put all lines on the disk: a model file must not be ahead of its log."""
+        with telling(self.path, "write"):
+            os.fsync(self.file)
+
+    def close(self) -> None:
+        os.close(self.file)
+
+
+def _lines(path: str, step: int) -> Iterator[str]:
+    """The whole lines of a log up to a step."""
+    if not os.path.exists(path):
+        return
+    with telling(path, "read"):
+        text = Path(path).read_text("utf-8", "replace")
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            if row["step"] <= step and row["kind"] != "end":
+                yield line

@@ -5,13 +5,13 @@ Rows are made and written as the text comes: memory does not grow with their num
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from rnncli.checkpoint import LanguageModel
+from rnncli.cli.common import json_line
 from rnncli.cli.sources import Data, Text
 from rnncli.errors import shown
 from rnncli.evaluation import Score, Told, score_told
@@ -65,7 +65,7 @@ def write(found: Iterable[Row], per: str, as_json: bool) -> None:
 
 def _json(row: Row) -> str:
     odd = [name for name, value in row.items() if value != value or value in (math.inf, -math.inf)]
-    return json.dumps({**row, **dict.fromkeys(odd)}, ensure_ascii=False)
+    return json_line({**row, **dict.fromkeys(odd)})
 
 
 def _tsv(row: Row, hidden: Collection[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rnncli.cli.common import (
     Live,
     check_output,
     cores,
+    echo_json,
     json_option,
     note,
     quiet_option,
@@ -169,7 +169,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     finally:
         live.clear()
     if options["as_json"]:
-        click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
+        echo_json(summary.to_json())
     if not options["quiet"]:
         chosen = options["min_count"] is None and summary.min_count == 2
         note(_report(summary, options["output"], chosen))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import click
 
+from rnncli.atomic import claimed
 from rnncli.cli.common import (
     FILE,
     Duration,
@@ -21,6 +21,7 @@ from rnncli.cli.common import (
     check_output,
     clock,
     config_option,
+    echo_json,
     json_option,
     note,
     quiet_option,
@@ -29,7 +30,7 @@ from rnncli.cli.common import (
 )
 from rnncli.cli.habits import Command
 from rnncli.cli.plan import planned
-from rnncli.cli.progress import Speed, event, metrics_log, row, scalars
+from rnncli.cli.progress import Log, Speed, event, row, scalars
 from rnncli.config import Config, Recipe, Samples, Settings
 from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from rnncli.tensorboard import Events
     from rnncli.training import TrainRun
 
-    Log = Callable[[dict[str, Any]], None]
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 SAVE_EVERY = 30.0  # seconds between saves at most
@@ -179,29 +179,35 @@ def train(
             check_output(metrics, *sources, output)
     else:
         quiet, metrics, board = True, None, None
-    dataset = Dataset.open(data)
-    samples = _samples(dataset, preset, wanted, quiet)
     if plan and comm.size > 1:
         raise click.UsageError("--plan is for one process: run it without mpiexec.")
-    run = origin = None
-    if comm.rank == 0:
-        origin = api.load(start) if start else None
-        over = overwrite or plan
-        run = _run(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
-    run = comm.tell(run)  # so that the other ranks need the data only
-    if run is None:
-        return
-    session = api.begin(dataset, run.model.config, run.recipe, run, comm)
-    if not quiet:
-        note(_describe(session))
-    if plan:
-        from rnncli.planning import forecast
-
-        found = forecast(session, dataset, processes=threads, save_every=SAVE_EVERY)
-        click.echo(json.dumps(found.to_json()) if as_json else planned(found))
-        return
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(metrics_log(metrics, session.run.step)) if metrics else None
+        for path in (output, metrics):
+            if path and comm.rank == 0 and not plan:
+                stack.enter_context(claimed(path))
+        dataset = Dataset.open(data)
+        samples = _samples(dataset, preset, wanted, quiet)
+        run = origin = None
+        if comm.rank == 0:
+            origin = api.load(start) if start else None
+            over = overwrite or plan
+            run = _run(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
+        run = comm.tell(run)  # so that the other ranks need the data only
+        if run is None:
+            return
+        session = api.begin(dataset, run.model.config, run.recipe, run, comm)
+        if not quiet:
+            note(_describe(session))
+        if plan:
+            from rnncli.planning import forecast
+
+            found = forecast(session, dataset, processes=threads, save_every=SAVE_EVERY)
+            echo_json(found.to_json()) if as_json else click.echo(planned(found))
+            return
+        log = None
+        if metrics:
+            log = Log(metrics, session.run.step)
+            stack.callback(log.close)
         events = stack.enter_context(Events(board, session.run.step)) if board else None
         caught = stack.enter_context(stops())
         _loop(session, output, caught, log, events, samples, threads, quiet)
@@ -278,6 +284,7 @@ def _resumed(
     given: dict[str, Any], ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
     from rnncli import api, presets
+    from rnncli.training import machine
 
     language, run = api.resume(output)
     if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
@@ -309,7 +316,10 @@ def _resumed(
     if run.ranks != ranks:
         note(f"{output}: begun with {run.ranks} ranks, going on with {ranks}: the same up to "
              "rounding, not to the bit.", quiet)  # fmt: skip
-    run.recipe, run.ranks = recipe.shared_by(ranks), ranks
+    if run.machine != (here := machine()):
+        note(f"{output}: begun with {shown(run.machine)}; this is {here}: rounding may differ "
+             "from that of a run that stayed there.", quiet)  # fmt: skip
+    run.recipe, run.ranks, run.machine = recipe.shared_by(ranks), ranks, here
     return run
 
 
@@ -344,6 +354,12 @@ def _loop(
 
     run, live, saved = session.run, Live(quiet), time.monotonic()
     speed, kept = Speed(run.progress, run.best_nats), run.step > 0
+
+    def save() -> None:
+        if log:
+            log.sync()
+        session.save(output)
+
     try:
         reports = training.train(
             run, session.plan, session.validate, comm=session.comm, processes=threads
@@ -352,7 +368,7 @@ def _loop(
             speed.count(report)
             if report.kind != "step" or report.step % METRICS_EVERY == 0:
                 if log:
-                    log(row(report, run.recipe))
+                    log.add(row(report, run.recipe))
                 if board and report.kind != "end":
                     board.add(report.step, scalars(report, speed.rate))
             if report.kind == "step":
@@ -360,13 +376,13 @@ def _loop(
                     live.show(*speed.lines(report, live.columns))
                 if samples.due(step=report.step):
                     _write(f"step {report.step:,}", session, samples, live, log)
-            elif report.kind in ("valid", "epoch"):
+            elif report.kind in ("valid", "epoch", "rollback"):
                 live.keep(event(report))
                 if report.kind == "epoch" and samples.due(epoch=report.epoch):
                     _write(f"epoch {report.epoch}", session, samples, live, log)
             late, stop = session.comm.any(time.monotonic() - saved > SAVE_EVERY, bool(caught))
             if report.kind == "end" or (report.kind == "valid" and report.better) or late:
-                session.save(output)
+                save()
                 saved, kept = time.monotonic(), True
             if report.kind == "end":
                 best = "the best model" if session.validate else "the model"
@@ -375,7 +391,7 @@ def _loop(
                           f"{clock(speed.elapsed())}; {best} is in {output}")  # fmt: skip
             if stop:
                 live.clear()
-                session.save(output)
+                save()
                 if not caught:  # another rank was told to
                     caught.append(signal.SIGTERM)
                 return
@@ -404,4 +420,4 @@ def _write(when: str, session: Session, samples: Samples, live: Live, log: Log |
             live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))
             if log:
                 place = {"kind": "sample", "step": run.step, "epoch": run.epoch}
-                log({**place, "prefix": prefix, "text": sample.text})
+                log.add({**place, "prefix": prefix, "text": sample.text})

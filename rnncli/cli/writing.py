@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import sys
 from collections.abc import Generator, Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import note
+from rnncli.cli.common import echo_json, note
 from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class Printer:
             copy, document, run = self._copy(sample, self.training)
             row["copied"] = {"tokens": copy.length, "text": run, "document": document,
                              "position": copy.position}  # fmt: skip
-        click.echo(json.dumps(row, ensure_ascii=False))
+        echo_json(row)
 
     def _copied(self, sample: Sample) -> None:
         """Say on standard error what the text has from the training text."""

@@ -191,5 +191,8 @@ def schedule(recipe: Recipe, progress: float, epoch: int) -> float:
         return rise * (floor + (1 - floor) * fall)
     if name in ("step", "exponential"):
         past = max(0, epoch - recipe.after)
-        return rise * float(recipe.factor ** (past // recipe.every if name == "step" else past))
+        try:
+            return rise * recipe.factor ** (past // recipe.every if name == "step" else past)
+        except OverflowError:  # the training loop finds out
+            return math.inf
     return rise

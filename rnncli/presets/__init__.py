@@ -10,6 +10,7 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any, NamedTuple
 
+from rnncli.atomic import telling
 from rnncli.config import Config, Recipe, Samples
 from rnncli.errors import ConfigError, shown
 
@@ -39,7 +40,8 @@ def load(name: str) -> Preset:
     """The preset of a name; ConfigError when there is none."""
     if name not in names():
         raise ConfigError(f'there is no preset "{shown(name)}" (there are: {", ".join(names())}).')
-    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text("utf-8")
+    with telling(f"preset {name}", "read"):
+        text = resources.files(__package__).joinpath(f"{name}.yaml").read_text("utf-8")
     values = parse(text, f"preset {name}")
     notes = [str(values.pop(key, "")) for key in ("about", "source", "reported")]
     samples = {key: values.pop(key) for key in WRITING & values.keys()}

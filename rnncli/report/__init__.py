@@ -67,7 +67,7 @@ def _about(found: dict[str, Any]) -> list[list[str]]:
     config, tokenizer = found["config"], found["tokenizer"]
     cell = config["cell"] + (f" ({config['activation']})" if config["cell"] == "rnn" else "")
     entry = f"embedding of {config['embed']}" if config["embed"] else "one-hot"
-    best = min((row["valid"] for row in found["history"]), default=None)
+    best = min((row["valid"] for row in found["history"] if "valid" in row), default=None)
     lines = [
         ["network", f"{cell}, {config['layers']} x {config['hidden']}, {entry}"],
         ["parameters", f"{found['parameters']['count']:,}"],
