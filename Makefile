@@ -21,7 +21,7 @@ test: .venv/dev  ## style, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check rnncli tests
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 TORCH = $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from rnncli import presets
-from rnncli.artefacts import blocks
 from rnncli.batches import Plan, Sentences
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
@@ -23,6 +22,7 @@ from rnncli.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
 from rnncli.evaluation import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
 from rnncli.evaluation import Split as Units
+from rnncli.mapped import blocks
 from rnncli.mpi import Comm
 from rnncli.nn.model import Model
 from rnncli.parallel import Part

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -86,28 +86,6 @@ def _loads(text: bytes) -> JSON:
 def _octets(array: np.ndarray) -> memoryview:
     """The memory of a C-ordered array; of one without elements too, unlike `memoryview.cast`."""
     return array.reshape(-1).view(np.uint8).data
-
-
-def released(array: np.ndarray) -> np.ndarray:
-    """The same array; if it is mapped, what was read of its file no longer takes memory.
-
-    It comes again as it is used. Without this the pages of a large file stay with the process for
-    as long as nobody else wants memory.
-    """
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    mapped = base.obj if isinstance(base, memoryview) else None
-    if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
-    return array
-
-
-def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[np.ndarray]:
-    """A vector in blocks, each with the `overlap` elements before the next; released in between."""
-    for start in range(0, max(1, len(array) - overlap), _BLOCK):
-        yield array[start : start + _BLOCK + overlap]
-        released(array)
 
 
 # --- writing ---

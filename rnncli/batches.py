@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.artefacts import released
 from rnncli.errors import DataError
+from rnncli.mapped import released
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]

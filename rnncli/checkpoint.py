@@ -35,6 +35,7 @@ COUNTERS = {
     "epoch_nats": float, "epoch_tokens": int, "last_epoch_nats": float, "tokens": int,
     "finished": str, "ranks": int, "machine": str,
 }  # fmt: skip
+EARLIER = {"ranks": 1, "rollbacks": 0, "since": 0, "machine": ""}  # for files that lack them
 ROWS = (  # of the history: a validation, a rollback
     {"step": int, "epoch": int, "train": float, "valid": float},
     {"step": int, "epoch": int, "rollback": int, "rate_factor": float},
@@ -108,7 +109,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     header = artefact.header.get("run")
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
-    header = {"ranks": 1, **header}  # of which earlier files say nothing
+    header = {**EARLIER, **header}
     parent = language.data.get("from", "")
     if not isinstance(parent, str):
         raise ArtefactError(f"{where}: damaged: data is not as it should be.")

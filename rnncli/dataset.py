@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import artefacts
-from rnncli.artefacts import blocks
 from rnncli.errors import ArtefactError
+from rnncli.mapped import blocks
 from rnncli.tokenizer import Tokenizer
 
 SPLITS = ("train", "valid", "test")

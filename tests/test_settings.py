@@ -17,7 +17,7 @@ from rnncli.nn import Model, State, Steps
 
 OF_THE_COMMAND = {
     "data", "output", "preset", "list_presets", "config", "start", "resume", "overwrite", "metrics",
-    "threads", "quiet",
+    "plan", "board", "as_json", "threads", "quiet",
 }  # fmt: skip
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 

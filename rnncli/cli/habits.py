@@ -75,6 +75,8 @@ class Command(click.Command):
         rest = super().parse_args(ctx, args)
         for their, option in self.habits.items():
             value, source = ctx.params.pop(their, None), ctx.get_parameter_source(their)
+            if value is not None and option.multiple:
+                value = (value,)
             name = str(option.name)
             before = ctx.get_parameter_source(name)
             if value is None or source is None or before is None:
