@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -62,6 +63,7 @@ class Crew:
     def __init__(self, task: Callable[[Any], Any], size: int = 1) -> None:
         self.task = task
         self._workers: list[tuple[Any, Connection]] = []
+        self._end = weakref.finalize(self, _end, self._workers)
         if not sys.platform.startswith("linux"):
             return  # elsewhere a fork and the system's matrix library do not agree
         context = multiprocessing.get_context("fork")
@@ -140,13 +142,17 @@ class Crew:
         self.close()
 
     def close(self) -> None:
-        """End the other processes."""
-        for worker, pipe in self._workers:
-            with contextlib.suppress(OSError):  # a worker that was killed hears nothing
-                pipe.send(None)
-            worker.join()
-            pipe.close()
-        self._workers = []
+        """End the other processes; at the end of the program it is done in any case."""
+        self._end()
+
+
+def _end(workers: list[tuple[Any, Connection]]) -> None:
+    for worker, pipe in workers:
+        with contextlib.suppress(OSError):  # a worker that was killed hears nothing
+            pipe.send(None)
+        worker.join()
+        pipe.close()
+    workers.clear()
 
 
 def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connection]) -> None:

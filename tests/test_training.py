@@ -5,10 +5,13 @@ import itertools
 import math
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from commands import ROOT
 
 from rnncli.batches import Consecutive, Work
 from rnncli.config import Config, Recipe
@@ -602,3 +605,11 @@ def test_gradients_of_a_run_have_the_layout_of_its_parameters():
     layout = shapes(run.model.config)
     assert set(run.slots) == {"mean", "square"}
     assert all(Params(layout, np.float32, slot).shapes == layout for slot in run.slots.values())
+
+
+def test_a_program_that_forgets_its_crew_ends_all_the_same():
+    program = "from rnncli.parallel import Crew\ncrew = Crew(abs, 2)\nprint(crew.map([-1, -2, -3]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert (done.stdout, done.returncode) == ("[1, 2, 3]\n", 0)

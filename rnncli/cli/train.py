@@ -7,12 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import click
 
 from rnncli.atomic import claimed
+from rnncli.cli.beginning import described, run_for
 from rnncli.cli.common import (
     FILE,
     Duration,
@@ -36,10 +37,8 @@ from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, show
 
 if TYPE_CHECKING:
     from rnncli.api import Session
-    from rnncli.checkpoint import LanguageModel
     from rnncli.dataset import Dataset
     from rnncli.tensorboard import Events
-    from rnncli.training import TrainRun
 
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
@@ -191,13 +190,13 @@ def train(
         if comm.rank == 0:
             origin = api.load(start) if start else None
             over = overwrite or plan
-            run = _run(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
+            run = run_for(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
         run = comm.tell(run)  # so that the other ranks need the data only
         if run is None:
             return
         session = api.begin(dataset, run.model.config, run.recipe, run, comm)
         if not quiet:
-            note(_describe(session))
+            note(described(session))
         if plan:
             from rnncli.planning import forecast
 
@@ -235,114 +234,6 @@ def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet
             listed = ", ".join(shown(token) for token in unknown[:10])
             note(f"--sample-prefix: not in the vocabulary, read as unknown: {listed}", quiet)
     return samples
-
-
-def _run(
-    dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
-    given: dict[str, Any], resume: bool, overwrite: bool, ranks: int, quiet: bool,
-) -> TrainRun | None:  # fmt: skip
-    """A new run, or the one that the output file holds; None when that one is complete."""
-    from rnncli import api
-    from rnncli.transfer import match
-
-    if not os.path.lexists(output):
-        if resume:
-            note(f"{output}: nothing to resume yet; starting.", quiet)
-    elif resume:
-        return _resumed(dataset, output, preset, origin, given, ranks, quiet)
-    elif not overwrite:
-        _guard(output)
-    if origin is None:
-        config, recipe = api.settings_for(dataset.tokenizer, preset, given)
-        return api.fresh(dataset, config, recipe, ranks)
-    config, recipe = api.settings_from(origin, dataset.tokenizer, preset, given)
-    run = api.fresh(dataset, config, recipe, ranks, origin)
-    found = match(origin.tokenizer.vocabulary.tokens, dataset.tokenizer.vocabulary.tokens)
-    note(f"--from: {found.kept:,} tokens go on, {found.new:,} are new and begin as the mean, "
-         f"{found.lost:,} are left out.", quiet)  # fmt: skip
-    return run
-
-
-def _guard(output: str) -> None:
-    """A run that was stopped is not lost to a slip."""
-    from rnncli import api
-    from rnncli.errors import ArtefactError
-
-    try:
-        _, run = api.resume(output)
-    except ArtefactError:
-        return
-    if not run.finished:
-        raise ConfigError(
-            f"{output} holds an unfinished run ({run.step:,} steps). Go on with --resume, or "
-            "begin anew with --overwrite."
-        )
-
-
-def _resumed(
-    dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
-    given: dict[str, Any], ranks: int, quiet: bool,
-) -> TrainRun | None:  # fmt: skip
-    from rnncli import api, presets
-    from rnncli.training import machine
-
-    language, run = api.resume(output)
-    if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
-        raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
-    named = presets.load(preset).settings if preset else {}
-    if origin is not None:
-        if run.parent != api.identity(origin):
-            raise ConfigError(f"{output} was not begun with the model of --from.")
-        named = {key: value for key, value in named.items() if key not in presets.NETWORK}
-    wanted = {**named, **given}
-    if "shards" in wanted:
-        wanted["shards"] = replace(run.recipe, shards=wanted["shards"]).shared_by(run.ranks).shards
-    old = {**language.model.config.to_json(), **run.recipe.to_json()}
-    for key, value in wanted.items():
-        if key not in api.LIMITS and old[key] != value:
-            raise ConfigError(
-                f"{output} was begun with {key} {old[key]}, not {value}. Leave the option out, or "
-                "begin anew with --overwrite instead of --resume."
-            )
-    limits = {key: wanted[key] for key in api.LIMITS if key in wanted}
-    recipe = replace(run.recipe, **limits)
-    if run.finished and recipe == run.recipe:
-        note(f"{output}: complete ({run.finished}); nothing to do. A larger --epochs, --max-steps "
-             "or --max-time goes on.", quiet)  # fmt: skip
-        return None
-    if recipe.max_time and run.recipe.max_time:  # the clock's share of a longer or shorter run
-        run.progress = min(1.0, run.progress * run.recipe.max_time / recipe.max_time)
-    note(f"{output}: going on after step {run.step:,}.", quiet)
-    if run.ranks != ranks:
-        note(f"{output}: begun with {run.ranks} ranks, going on with {ranks}: the same up to "
-             "rounding, not to the bit.", quiet)  # fmt: skip
-    if run.machine != (here := machine()):
-        note(f"{output}: begun with {shown(run.machine)}; this is {here}: rounding may differ "
-             "from that of a run that stayed there.", quiet)  # fmt: skip
-    run.recipe, run.ranks, run.machine = recipe.shared_by(ranks), ranks, here
-    return run
-
-
-def _describe(session: Session) -> str:
-    """What is trained, in two lines."""
-    from rnncli.training import total_steps
-
-    config, recipe = session.language.model.config, session.run.recipe
-    source = f"embedding {config.embed}" if config.embed else "one-hot"
-    layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
-    layers += f", the top one of {config.top}" if config.top else ""
-    total = total_steps(recipe, session.plan)
-    length = session.plan.length(session.run.epoch)
-    until = f"{total:,} steps" if total else ""
-    ranks = f", {session.comm.size} ranks" if session.comm.size > 1 else ""
-    if recipe.max_time:
-        until += (" or " if until else "") + clock(recipe.max_time)
-    return (
-        f"{config.cell}, {source}, {layers}, {config.inputs:,} tokens: "
-        f"{session.run.model.params.flat.size:,} parameters\n"
-        f"{recipe.optimizer} {recipe.rate:g} {recipe.schedule}, batch {recipe.batch} x "
-        f"{recipe.bptt}{ranks}, {length:,} steps an epoch, until {until}"
-    )
 
 
 def _loop(
