@@ -87,9 +87,12 @@ def counted(path, tmp_path, workers, on_bad_row):
         return str(error)
 
 
-def alone(self, task, size=1):
+_begin = Crew.__init__
+
+
+def alone(crew, task, size=1):
     """A crew of this process: what becomes of the parts is the same, and many are tried quickly."""
-    self.task, self._workers = task, []
+    _begin(crew, task)
 
 
 @pytest.mark.parametrize("unit", ["document", "sentence", "stream"])
