@@ -77,21 +77,19 @@ class _Counted(io.RawIOBase):
 def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]:
     """A buffered binary file from an offset on, unpacked if it begins like gzip."""
     with ExitStack() as stack:
-        if name == "-":
-            if sys.stdin is None:
-                raise DataError("-: there is no standard input.")
-            raw: BinaryIO = sys.stdin.buffer
-        else:
-            try:
+        try:
+            if name == "-":
+                if sys.stdin is None:
+                    raise DataError("-: there is no standard input.")
+                raw: BinaryIO = sys.stdin.buffer
+            else:
                 raw = stack.enter_context(open(name, "rb"))
                 raw.seek(offset)
-            except OSError as error:
-                raise DataError(f"{Place(name)}: {error.strerror}.") from None
-        binary = io.BufferedReader(_Counted(raw, progress), BLOCK)
-        if not offset and binary.peek(2)[:2] == GZIP:
-            yield stack.enter_context(gzip.GzipFile(fileobj=binary))
-        else:
-            yield binary
+            binary = io.BufferedReader(_Counted(raw, progress), BLOCK)
+            packed = not offset and binary.peek(2)[:2] == GZIP
+        except OSError as error:
+            raise DataError(f"{Place(name)}: {error.strerror}.") from None
+        yield stack.enter_context(gzip.GzipFile(fileobj=binary)) if packed else binary
 
 
 @contextmanager

@@ -137,17 +137,43 @@ def cases(folder: Path) -> dict[str, Case]:
     train = ("train", folder / "d.npz", *often, "-o", folder / "out.npz")
     good("train", folder / "d.npz", *often, "-o", folder / "m.npz")
     (folder / "run.yaml").write_text("cell: gru\n")
-    log = ("--metrics", folder / "log")
+    good("convert", folder / "m.npz", folder / "m.safetensors")
+    log, short = ("--metrics", folder / "log"), ("--length", 5, "--threads", 1)
     tokenize = ("tokenize", folder / "t.csv", "-o", folder / "out.npz")
     return {
         "tokenize": Case(tokenize, ("out.npz",)),
         "tokenize over a file": Case(tokenize, ("out.npz",), True),
         "train": Case((*train, "--config", folder / "run.yaml"), ("out.npz",)),
         "train over a file, with a log": Case((*train, *log), ("out.npz", "log"), True),
-        "sample": Case(("sample", folder / "m.npz", "-n", 2, "--length", 5, "--threads", 1)),
+        "sample": Case(("sample", folder / "m.npz", "-n", 2, *short)),
         "eval": Case(("eval", folder / "m.npz", folder / "d.npz", "--threads", 1)),
         "eval of text": Case(("eval", folder / "m.npz", "--text", folder / "t.txt")),
         "tokenize with a vocabulary": Case((*tokenize, "--vocab", folder / "m.npz"), ("out.npz",)),
+        "train from a model": Case((*train, "--from", folder / "m.npz"), ("out.npz",)),
+        "sample, a pattern": Case(("sample", folder / "m.npz", "--match", "[a-z ]+", *short)),
+        "sample, against a text": Case(
+            ("sample", folder / "m.npz", "--against", folder / "d.npz", *short)
+        ),
+        "sample a state": Case(
+            ("sample", folder / "m.npz", "--save-state", folder / "out.npz", *short), ("out.npz",)
+        ),
+        "eval, painted": Case(
+            ("eval", folder / "m.npz", "--text", folder / "t.txt", "--html", folder / "out.html"),
+            ("out.html",), True,
+        ),
+        "eval, baselines": Case(("eval", folder / "m.npz", folder / "d.npz", "--baselines")),
+        "inspect": Case(("inspect", folder / "m.npz")),
+        "compare": Case(("compare", folder / "m.npz", folder / "m.npz")),
+        "report": Case(
+            ("report", folder / "m.npz", "--text", "the cat", "-o", folder / "out.html"),
+            ("out.html",),
+        ),
+        "convert": Case(
+            ("convert", folder / "m.npz", folder / "out.safetensors"), ("out.safetensors",)
+        ),
+        "convert back": Case(
+            ("convert", folder / "m.safetensors", folder / "out.npz"), ("out.npz",)
+        ),
     }  # fmt: skip
 
 
@@ -177,11 +203,20 @@ def _attempt(case: Case, faults: Faults) -> Ended | BaseException:
 
 
 def _kept(folder: Path, before: Files, whole: Files, after: Files) -> bool:
-    """Whether the output is the old one, or whole: the last, or what was saved on the way there."""
-    if after.get("out.npz") in (before.get("out.npz"), whole.get("out.npz")):
-        return True
+    """Whether each output is the old one, or whole: the last, or what was saved on the way there.
+
+    A log grows by lines: what it holds when the run fails is as it should be.
+    """
+    return all(
+        content in (before.get(name), whole.get(name)) or _whole(folder / name)
+        for name, content in after.items()
+        if name != "log"
+    )
+
+
+def _whole(path: Path) -> bool:
     try:
-        artefacts.read(folder / "out.npz")
+        artefacts.read(path)
         return True
     except ArtefactError:
         return False
