@@ -65,7 +65,7 @@ def beam(
     paths, done = [_Path((), (), 0.0)], []
     z, states = start.logits, start.states
     for count in range(1, length + 1):
-        rows = _log_softmax(np.asarray(z.T, np.float64))  # (B, V)
+        rows = _log_softmax(np.asarray(z, np.float64))  # (B, V)
         rows[:, banned] = -np.inf
         ahead: list[tuple[int, _Path]] = []
         for k, token in _best(np.array([path.logprob for path in paths])[:, None] + rows, width):

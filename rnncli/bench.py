@@ -197,8 +197,9 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
 
     def write() -> int:
         drawn = generate(
-            model, tokenizer, letters[0], num=num, length=length, filters=Filters(temperature=0.8)
-        )
+            model, tokenizer, letters[0], num=num, length=length, threads=threads, scored=False,
+            filters=Filters(temperature=0.8),
+        )  # fmt: skip
         return sum(len(sample.ids) for sample in drawn)
 
     return _rate(write, seconds)

@@ -18,7 +18,8 @@ from rnncli.errors import ConfigError
 
 Array = NDArray[Any]
 
-BLOCK = 128  # tokens whose weights are summed together in a draw
+BLOCK = 128  # tokens of which a draw first takes them all
+CACHED = 1 << 16  # weights that are worked out together: they stay in the cache
 
 LEAST = float(np.finfo(np.float32).min)
 HEAD = 256  # tokens that are sorted first
@@ -73,73 +74,85 @@ def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) 
 
 
 def next_token(
-    logits: Array, u: float, filters: Filters = PLAIN, written: Sequence[int] = ()
+    logits: Array, u: tuple[float, float], filters: Filters = PLAIN, written: Sequence[int] = ()
 ) -> int:
-    """The id at which the cumulative distribution passes `u`, a number in [0, 1)."""
-    sums = np.cumsum(weigh(np.asarray(logits, np.float64)[None], filters, [written])[0])
-    return passed(sums, u)
-
-
-def passed(sums: Array, u: float) -> int:
-    """The first id whose running sum (V,) is above the share `u` of the whole."""
-    return int(sums.searchsorted(u * sums[-1], "right"))  # u < 1: below V, however it is rounded
+    """The id that two numbers in [0, 1) fall on; see `draw`."""
+    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])
+    return int(draw(weights, np.array([u])).ids[0])
 
 
 class Drawn(NamedTuple):
-    """The token that each of B numbers falls on, from `low` to `high` of `whole`: (B,) each."""
+    """The tokens that B draws fall on: (B,) each."""
 
-    ids: Array  # the last is as good as any where `whole` is 0
-    low: Array
-    high: Array
-    whole: Array
+    ids: Array  # any where `whole` is 0
+    near: Array  # whether weights that are a little off might have led to another
+    whole: Array  # the sum of the weights
 
 
-def draw(weights: Array, u: Array) -> Drawn:
-    """What `passed` finds for each row of weights (B, V), without summing up the whole of it.
+def draw(weights: Array, u: Array, error: float = 0.0) -> Drawn:
+    """A token of each row of weights (B, V), by two numbers in [0, 1) each, u (B, 2).
 
-    The sums of blocks say in which block a number in u (B,) falls; only that is gone through.
+    The first says in which block of tokens, the second which of them: only one block is gone
+    through, and an error of the weights moves few boundaries, of which one would move thousands.
+    `error` is how far two weights of a row may be off between them, as a share of them.
     """
     B, V = weights.shape
     if B == 1:  # a search goes faster alone than as a comparison of arrays
-        return _draw_one(weights[0], float(u[0]))
-    every = np.arange(B)
-    sums = np.add.reduceat(weights, np.arange(0, V, BLOCK), axis=1, dtype=np.float64)
-    sums = sums.cumsum(axis=1)  # (B, blocks)
+        return _draw_one(weights[0], float(u[0, 0]), float(u[0, 1]), error)
+    if V <= BLOCK:
+        return Drawn(*_fallen(weights.cumsum(axis=1, dtype=np.float64), u[:, 1], error))
+    block, near, whole = _fallen(
+        block_sums(weights).cumsum(axis=1, dtype=np.float64), u[:, 0], error
+    )
+    columns = block[:, None] * BLOCK + np.arange(BLOCK)
+    inside = weights[np.arange(B)[:, None], np.minimum(columns, V - 1)]
+    inside[columns >= V] = 0
+    at, close, _ = _fallen(inside.cumsum(axis=1, dtype=np.float64), u[:, 1], error)
+    return Drawn(block * BLOCK + at, near | close, whole)
+
+
+def _fallen(sums: Array, u: Array, error: float) -> tuple[Array, Array, Array]:
+    """Where u (B,) falls in running sums (B, n), whether near another place, and the whole."""
     whole = sums[:, -1]
-    wanted = u * whole  # u < 1: below the whole, however it is rounded
-    block = np.minimum((sums <= wanted[:, None]).sum(axis=1), sums.shape[1] - 1)
-    before = np.where(block, sums[every, block - 1], 0.0)
-    columns = block[:, None] * BLOCK + np.arange(min(BLOCK, V))  # (B, BLOCK)
-    inside = np.where(columns < V, weights[every[:, None], np.minimum(columns, V - 1)], 0)
-    sums = inside.cumsum(axis=1, dtype=np.float64) + before[:, None]
-    at = (sums <= wanted[:, None]).sum(axis=1)
-    # A block may sum up to a little less one by one: then it is the last that weighs anything.
-    last = inside.shape[1] - 1 - (inside[:, ::-1] > 0).argmax(axis=1)
-    at = np.minimum(at, last)
-    high = sums[every, at]
-    return Drawn(columns[every, at], high - inside[every, at], high, whole)
+    # Weights off by e between them move a share c of the whole by c (1 - c) e at the most.
+    wanted, margin = u * whole, error * u * (1 - u) * whole
+    # u < 1: below the whole, however it is rounded; of nothing, the last.
+    at = np.minimum((sums <= wanted[:, None]).sum(axis=1), sums.shape[1] - 1)
+    every = np.arange(len(sums))
+    low = np.where(at, sums[every, at - 1], 0)
+    return at, (wanted - margin < low) | (wanted + margin >= sums[every, at]), whole
 
 
-def _draw_one(row: Array, u: float) -> Drawn:
+def _draw_one(row: Array, first: float, second: float, error: float) -> Drawn:
     """The same for one row (V,)."""
-    start, before, wanted = 0, 0.0, None
+    start, near, whole = 0, False, None
     if len(row) > BLOCK:
-        blocks = np.add.reduceat(row, np.arange(0, len(row), BLOCK), dtype=np.float64).cumsum()
-        whole = float(blocks[-1])
-        wanted = u * whole
-        block = min(int(blocks.searchsorted(wanted, "right")), len(blocks) - 1)
-        start, before = block * BLOCK, float(blocks[block - 1]) if block else 0.0
-    inside = row[start : start + BLOCK]
-    sums = inside.cumsum(dtype=np.float64)
-    if wanted is None:
-        whole = float(sums[-1])
-        wanted = u * whole
-    at = int(sums.searchsorted(wanted - before, "right"))
-    if at == len(inside):
-        at = int(np.flatnonzero(inside)[-1]) if inside.any() else 0
-    high = float(sums[at]) + before
-    low = high - float(inside[at])
-    return Drawn(np.array([start + at]), np.array([low]), np.array([high]), np.array([whole]))
+        sums = block_sums(row[None])[0].cumsum(dtype=np.float64)
+        block, near, whole = _fallen_one(sums, first, error)
+        start = block * BLOCK
+    sums = row[start : start + BLOCK].cumsum(dtype=np.float64)
+    at, close, mass = _fallen_one(sums, second, error)
+    return Drawn(np.array([start + at]), np.array([near or close]),
+                 np.array([mass if whole is None else whole]))  # fmt: skip
+
+
+def _fallen_one(sums: Array, u: float, error: float) -> tuple[int, bool, float]:
+    whole = float(sums[-1])
+    wanted, margin = u * whole, error * u * (1 - u) * whole
+    at = min(int(sums.searchsorted(wanted, "right")), len(sums) - 1)
+    low = float(sums[at - 1]) if at else 0.0
+    return at, wanted - margin < low or wanted + margin >= float(sums[at]), whole
+
+
+def block_sums(weights: Array) -> Array:
+    """The sums of blocks of BLOCK columns, the last of what is left: (B, V) -> (B, blocks)."""
+    B, V = weights.shape
+    whole = V // BLOCK
+    sums = weights[:, : whole * BLOCK].reshape(B, whole, BLOCK).sum(axis=2)
+    if whole * BLOCK == V:
+        return np.asarray(sums)
+    rest = weights[:, whole * BLOCK :].sum(axis=1, keepdims=True)
+    return np.concatenate([sums, rest], axis=1)
 
 
 def weigh(
@@ -147,41 +160,53 @@ def weigh(
     filters: Filters,
     written: Sequence[Sequence[int]],
     barred: Sequence[Array | Sequence[int]] = (),
+    out: Array | None = None,
 ) -> Array:
-    """Logits (B, V) of B texts -> what each token weighs after all filters.
+    """Logits (B, V) of B texts -> what each token weighs after all filters; put into `out`.
 
     `barred` holds what is banned in each text beside what is in all of them; if that is every
     token, all weights are 0.
     """
-    f = filters
-    if f.banned or f.repetition != 1 or f.no_repeat or len(barred):
-        z = z.copy()
+    f, V = filters, z.shape[1]
+    if f.banned and (not 0 <= f._bans[0] <= f._bans[-1] < V or len(f._bans) == V):
+        raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
+    out, size = np.empty_like(z) if out is None else out, max(1, CACHED // V)
+    for start in range(0, len(z), size):
+        some = slice(start, start + size)
+        # The rest of what comes before it does not mind the temperature, so it comes first.
+        np.multiply(z[some], 1 / (f.temperature or 1.0), out=out[some])
+        _weigh(out[some], f, written[some], barred[some])
+    return out
+
+
+def _weigh(
+    p: Array, f: Filters, written: Sequence[Sequence[int]], barred: Sequence[Array | Sequence[int]]
+) -> None:
+    """Turn logits, over the temperature, into weights, in place."""
     if f.banned:
-        if not 0 <= f._bans[0] <= f._bans[-1] < z.shape[1] or len(f._bans) == z.shape[1]:
-            raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
-        z[:, f._bans] = -np.inf
-    for row, ids in zip(z, barred, strict=bool(barred)):
+        p[:, f._bans] = -np.inf
+    for row, ids in zip(p, barred, strict=False):  # none at all, or of each
         row[np.asarray(ids, np.int64)] = -np.inf
     if f.repetition != 1:
-        for row, ids in zip(z, written, strict=True):
+        for row, ids in zip(p, written, strict=True):
             seen = np.asarray(ids, np.int64)
             row[seen] = np.where(row[seen] > 0, row[seen] / f.repetition, row[seen] * f.repetition)
     if f.no_repeat:
-        for row, ids in zip(z, written, strict=True):
+        for row, ids in zip(p, written, strict=True):
             again = _followers(ids, f.no_repeat)
             rest = row.copy()
             rest[again] = -np.inf
             if rest.max() > -np.inf:
                 row[:] = rest
     if f.temperature == 0:
-        p = np.zeros_like(z)
-        p[np.arange(len(z)), z.argmax(axis=1)] = z.max(axis=1) > -np.inf
-        return p
-    z = np.asarray(z - np.maximum(z.max(axis=1, keepdims=True), LEAST))
-    if f.temperature != 1:
-        z /= f.temperature
-    p = np.exp(z)
-    if 0 < f.top_k < z.shape[1]:
+        best = p.argmax(axis=1)
+        some = p.max(axis=1) > -np.inf
+        p[:] = 0
+        p[np.arange(len(p)), best] = some
+        return
+    p -= np.maximum(p.max(axis=1, keepdims=True), LEAST) if len(p) > 1 else max(p.max(), LEAST)
+    np.exp(p, out=p)
+    if 0 < f.top_k < p.shape[1]:
         for row in p:
             _keep(row, f.top_k, np.partition(row, -f.top_k)[-f.top_k])
     if f.top_p < 1:
@@ -194,7 +219,6 @@ def weigh(
     if f.typical < 1:
         for row in p:
             _typical(row, f.typical)
-    return p
 
 
 def _count(weights: Array, mass: float) -> int:

@@ -8,7 +8,6 @@ spend it handing the interpreter's lock to one another. For several machines the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import multiprocessing
 import os
@@ -31,8 +30,6 @@ from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h; the second is 32 MiB at most
-
 
 def shared(array: Array) -> Array:
     """A copy in memory that processes forked from this one see and change."""
@@ -40,18 +37,6 @@ def shared(array: Array) -> Array:
     copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
     copy[...] = array
     return copy
-
-
-def keep_memory() -> None:
-    """Let freed memory stay with this process and those forked from it (glibc).
-
-    A step frees what the next one asks for again. Given back to the system, each page of it costs
-    a fault when it is touched anew: a seventh of the time of a small network.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option, value in ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30)):
-            mallopt(option, value)
 
 
 class Crew:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Params, State, Steps
 from rnncli.nn.head import logits
+from rnncli.nn.machine import Threads
 from rnncli.nn.single import Single
 
 Array = NDArray[Any]
@@ -30,14 +31,17 @@ class Reader:
     Of one model the logits are its own; of several, the logarithm of the mixture.
     """
 
-    def __init__(self, model: Model, mix: Sequence[tuple[Model, float]] = ()) -> None:
+    def __init__(
+        self, model: Model, mix: Sequence[tuple[Model, float]] = (), threads: int = 1
+    ) -> None:
         self.models = [model, *(other for other, _ in mix)]
         self.shares = [1 - math.fsum(share for _, share in mix), *(share for _, share in mix)]
         if not all(0 < share <= 1 for share in self.shares):
             raise ConfigError("the shares of a mixture must be above 0, and together below 1.")
         if len({model.config.classes for model in self.models}) > 1:
             raise ConfigError("the models of a mixture must have one vocabulary.")
-        self._single = [Single(model) for model in self.models]
+        self.threads = Threads(threads)
+        self._single = [Single(model, self.threads) for model in self.models]
 
     @cached_property
     def precise(self) -> Reader:
@@ -52,22 +56,22 @@ class Reader:
         return tuple(model.zero_state(B) for model in self.models)
 
     def step(self, ids: Array, states: States) -> tuple[Array, States]:
-        """The next token (B,) of each of B texts: the logits after it (V, B), and the states."""
+        """The next token (B,) of each of B texts: the logits after it (B, V), and the states."""
         told = [read(ids, state) for read, state in zip(self._single, states, strict=True)]
-        return self._mixed([z for z, _ in told]), tuple(state for _, state in told)
+        return self._mixed([z for z, _ in told], 1), tuple(state for _, state in told)
 
     def read(self, ids: Sequence[int], states: States) -> tuple[Array, States]:
-        """Run one text's ids through: the logits after the last (V, 1), and the states."""
+        """Run one text's ids through: the logits after the last (1, V), and the states."""
         for start in range(0, len(ids), WINDOW):
             window = np.asarray(ids[start : start + WINDOW])
             steps = Steps.dense(len(window), 1)
             read = [m.features(window, s, steps) for m, s in zip(self.models, states, strict=True)]
             states = tuple(state for _, state in read)
         zs = [
-            logits(np.ascontiguousarray(top[:, -1:]), *model.head)
+            logits(np.ascontiguousarray(top[:, -1:]), *model.head).T
             for model, (top, _) in zip(self.models, read, strict=True)
         ]
-        return self._mixed(zs), states
+        return self._mixed(zs, 1), states
 
     def every(self, ids: Sequence[int], states: States) -> Iterator[Array]:
         """The logits after each of one text's ids, some steps at a time: (V, T)."""
@@ -76,16 +80,16 @@ class Reader:
             steps = Steps.dense(len(window), 1)
             read = [m.predict(window, s, steps) for m, s in zip(self.models, states, strict=True)]
             states = tuple(state for _, state in read)
-            yield self._mixed([z for z, _ in read])
+            yield self._mixed([z for z, _ in read], 0)
 
-    def _mixed(self, zs: list[Array]) -> Array:
-        """The logarithm of the mixture of several softmaxes over logits (V, N)."""
+    def _mixed(self, zs: list[Array], axis: int) -> Array:
+        """The logarithm of the mixture of several softmaxes over an axis of logits."""
         if len(zs) == 1:
             return zs[0]
         p = np.zeros(zs[0].shape)
         for z, share in zip(zs, self.shares, strict=True):
-            e = np.exp(z - z.max(axis=0), dtype=np.float64)
-            p += e * (share / e.sum(axis=0))
+            e = np.exp(z - z.max(axis, keepdims=True), dtype=np.float64)
+            p += e * (share / e.sum(axis, keepdims=True))
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
 

@@ -1,6 +1,6 @@
 """Texts that a model writes: after a prefix, one or many at a time, with filters and stops.
 
-Sample i of a seed has a random stream of its own after each prefix, and takes one number a token
+Sample i of a seed has a random stream of its own after each prefix, and takes two numbers a token
 from it (more where a pattern refuses a token). So it is the same text however many others are
 written, after whichever other prefixes, and however many at a time: where float32 leaves open which
 token a number falls on, the text is read again in float64. Knows no files and no terminal.
@@ -8,9 +8,10 @@ token a number falls on, the text is read again in float64. Knows no files and n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,14 @@ from rnncli.batches import stream
 from rnncli.errors import ConfigError, shown
 from rnncli.filters import (
     PLAIN,
-    Drawn,
     Filters,
     draw,
     next_token,
-    passed,
     probabilities,
     weigh,
 )
 from rnncli.nn import Model
+from rnncli.nn.machine import keep_memory
 from rnncli.novelty import Guard
 from rnncli.patterns import Pattern
 from rnncli.reading import Reader, joined, take
@@ -53,7 +53,9 @@ __all__ = [
 ]
 
 SAMPLE = 16  # what a random stream is for; see rnncli.batches
+MANY = 1 << 18  # logits that threads share
 NONE = -1  # no token: the text ends here
+ROUNDED = 2.0**-20  # and how far sums of as many weights as a block has
 SLACK = 2.0**-17  # how far float32 may put two logits apart that are equal in float64
 
 
@@ -66,23 +68,27 @@ def generate(
     filters: Filters = PLAIN,
     seed: int = 0,
     batch: int = 64,
+    threads: int = 1,
     mix: Sequence[tuple[Model, float]] = (),
     past: Past | None = None,
     guard: Guard | None = None,
+    scored: bool = True,
     **terms: Any,
 ) -> Iterator[Sample]:
     """Samples 0 to num - 1 of a seed, in order, after each of the prefixes.
 
     <s> is never written, <unk> only if allowed; the other `terms` are the fields of `Terms`.
-    `batch` texts are written at a time. The probabilities are mixed with those of the models in
-    `mix`, each with its share. The prefix goes on from `past`. A `guard` bars tokens that would
-    copy too many in a row.
+    `batch` texts are written at a time; `threads` share the work of large models, to the same text.
+    The probabilities are mixed with those of the models in `mix`, each with its share. The prefix
+    goes on from `past`. A `guard` bars tokens that would copy too many in a row. Without `scored`
+    there are no log-probabilities, but NaN.
 
     Raises ConfigError for senseless settings, and where no token goes on within them.
     """
     if num < 1 or batch < 1:
         raise ConfigError(f"num and batch must be 1 or more, not {num} and {batch}.")
-    run = Run(Reader(model, mix), tokenizer, filters, seed, Terms(**terms), past, guard)
+    reader = Reader(model, mix, threads)
+    run = Run(reader, tokenizer, filters, seed, Terms(**terms), past, guard, scored)
     times = num if run.certain else 1  # all samples are one text
     numbers = range(num // times)
     jobs = ((p, i) for p in ([prefix] if isinstance(prefix, str) else prefix) for i in numbers)
@@ -104,16 +110,19 @@ def stream_one(
     *,
     filters: Filters = PLAIN,
     seed: int = 0,
+    threads: int = 1,
     mix: Sequence[tuple[Model, float]] = (),
     past: Past | None = None,
     guard: Guard | None = None,
+    scored: bool = True,
     **terms: Any,
 ) -> Generator[str, None, Sample]:
     """The text of sample 0 piece by piece, as it is written, and the sample as what is returned.
 
     The prefix is not repeated. A text that may have to be drawn anew comes as one piece.
     """
-    run = Run(Reader(model, mix), tokenizer, filters, seed, Terms(**terms), past, guard)
+    reader = Reader(model, mix, threads)
+    run = Run(reader, tokenizer, filters, seed, Terms(**terms), past, guard, scored)
     start, told = run.start(prefix), 0
     if run.demanding:
         (text,) = run.texts([(start, 0)], 64)
@@ -139,12 +148,15 @@ class Run:
 
     def __init__(
         self, reader: Reader, tokenizer: Tokenizer, filters: Filters, seed: int, terms: Terms,
-        past: Past | None = None, guard: Guard | None = None,
+        past: Past | None = None, guard: Guard | None = None, scored: bool = True,
     ) -> None:  # fmt: skip
+        keep_memory()
+        self.scored = scored
         self.reader, self.tokenizer, self.terms, self.seed = reader, tokenizer, terms, seed
         self.past, self.guard = past, guard
         self.certain = filters.temperature == 0
-        self.slack = SLACK * (2 if len(reader.models) > 1 else 1)  # a mixture's: each log p is off
+        slack = SLACK * (2 if len(reader.models) > 1 else 1)  # a mixture's: each log p is off
+        self.error = 0.0 if self.certain else slack / filters.temperature + ROUNDED
         self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
         self.match = Pattern(terms.match) if terms.match else None
         self.wanted = terms.wanted(tokenizer)
@@ -235,14 +247,15 @@ class Run:
     def write(self, texts: Sequence[Text]) -> Iterator[None]:
         """Write the texts to their ends, a token of each between two yields."""
         terms, alive, eos = self.terms, list(texts), self.tokenizer.eos
-        z = np.concatenate([text.start.logits for text in alive], axis=1)
+        cuts = bool(terms.stop or self.stop_regex)
+        rows = np.concatenate([text.start.logits for text in alive])  # (B, V)
         states = joined([text.start.states for text in alive])
         for count in range(1, terms.length + 1):
-            filters = self.early if count <= terms.min_length else self.late
-            rows = np.ascontiguousarray(z.T)  # (B, V)
-            drawn = self._choose(alive, rows, filters)
-            tokens, logprobs = drawn.tolist(), _logprobs(rows, drawn)
-            for text, token, logprob in zip(alive, tokens, logprobs, strict=True):
+            drawn = self._choose(
+                alive, rows, self.early if count <= terms.min_length else self.late
+            )
+            logprobs = _logprobs(rows, drawn) if self.scored else repeat(math.nan)
+            for text, token, logprob in zip(alive, drawn.tolist(), logprobs, strict=False):
                 if token == NONE:
                     text.stopped = "match"
                     continue
@@ -251,7 +264,7 @@ class Run:
                     text.stopped = "end"
                 elif count == terms.length:
                     text.stopped = "length"
-                if terms.stop or self.stop_regex:
+                if cuts:
                     text.cut(terms.stop, self.stop_regex)
             yield
             going = [k for k, text in enumerate(alive) if not text.stopped]
@@ -260,35 +273,44 @@ class Run:
             if len(going) < len(alive):
                 alive, drawn = [alive[k] for k in going], drawn[going]
                 states = take(states, np.asarray(going))
-            z, states = self.reader.step(drawn, states)
+            rows, states = self.reader.step(drawn, states)
 
     def _choose(self, texts: Sequence[Text], rows: Array, filters: Filters) -> Array:
-        """The next token of each text (B,), by its next random number and its logits (B, V)."""
+        """The next token of each text (B,), by its next random numbers and its logits (B, V)."""
         looks = filters.repetition != 1 or filters.no_repeat
-        written = [text.start.known + text.ids if looks else () for text in texts]
-        barred = [self.guard.after(text.ids) if self.guard else () for text in texts]
-        weights = weigh(rows, filters, written, barred if self.guard else ())
-        u = np.array([text.rng.random() for text in texts])
-        drawn = draw(weights, u)
-        tokens, none, near = drawn.ids, drawn.whole == 0, self.near(u, drawn, filters)
-        if none.any():
+        written: Sequence[Any] = [text.start.known + text.ids for text in texts] if looks else ()
+        barred: Sequence[Any] = [self.guard.after(text.ids) for text in texts] if self.guard else ()
+        weights = self._weigh(rows, filters, written, barred)
+        u = np.array([text.numbers() for text in texts])
+        tokens, near, whole = draw(weights, u, self.error)
+        if not whole.all():
+            none = whole == 0
             tokens[none], near[none] = NONE, False
             if not self.match:
                 raise self._stuck(texts[int(none.argmax())])
+        if not self.match and not near.any():
+            return tokens
         for k in range(len(texts)) if self.match else np.flatnonzero(near).tolist():
-            one = Draw(self, texts[k], rows[k], filters, written[k], barred[k], weights[k])
-            token = one.settled(u[k]) if near[k] else int(tokens[k])
+            past, bars = (several[k] if len(several) else () for several in (written, barred))
+            one = Draw(self, texts[k], rows[k], filters, past, bars, weights[k])
+            token = one.settled(u[k : k + 1]) if near[k] else int(tokens[k])
             tokens[k] = self._fitting(texts[k], one, token) if self.match else token
         return tokens
 
-    def near(self, u: Array, drawn: Drawn, filters: Filters) -> Array:
-        """Where float32 leaves open which token a number falls on: (B,)."""
-        if not filters.temperature:
-            return np.zeros(len(u), bool)
-        # Logits off by d between them move a running sum c by c (1 - c) d at the most.
-        margin = self.slack / filters.temperature * u * (1 - u)
-        low, high = (u - margin) * drawn.whole, (u + margin) * drawn.whole
-        return np.asarray((low < drawn.low) | (high >= drawn.high))
+    def _weigh(
+        self, rows: Array, filters: Filters, written: Sequence[Any], barred: Sequence[Any]
+    ) -> Array:
+        """`weigh`, many logits in pieces."""
+        if rows.size < MANY:
+            return weigh(rows, filters, written, barred)
+        out, size = np.empty_like(rows), -(-MANY // (4 * rows.shape[1]))
+
+        def piece(k: int) -> None:
+            part = slice(k * size, (k + 1) * size)
+            weigh(rows[part], filters, written[part], barred[part], out[part])
+
+        self.reader.threads.run(piece, -(-len(rows) // size))
+        return out
 
     def _fitting(self, text: Text, draw: Draw, token: int) -> int:
         """The token, or the first drawn after it that the pattern allows; NONE to end the text."""
@@ -326,7 +348,7 @@ class Run:
         if ids:
             text.logits, text.precise = reader.read(ids, text.precise or start.precise)
             text.read += len(ids)
-        return np.asarray(text.logits[:, 0])
+        return np.asarray(text.logits[0])
 
 
 @dataclass
@@ -342,9 +364,9 @@ class Draw:
     weights: Array  # (V,) after them
     refused: list[int] = field(default_factory=list)  # after them
 
-    def settled(self, u: float) -> int:
-        """The token that u falls on, where float32 leaves that open."""
-        return passed(np.cumsum(self._weigh(self.run.precise_logits(self.of))), u)
+    def settled(self, u: Array) -> int:
+        """The token that u (1, 2) falls on, where float32 leaves that open."""
+        return int(draw(self._weigh(self.run.precise_logits(self.of))[None], u).ids[0])
 
     def without(self, token: int) -> int:
         """Another token: where the filters left no other, they are applied to what is left."""
@@ -353,12 +375,11 @@ class Draw:
         if not self.weights.any():
             self.barred, self.refused = [*self.barred, *self.refused], []
             self.weights = self._weigh(self.z)
-        u = np.array([self.of.rng.random()])
-        drawn = draw(self.weights[None], u)
+        u = np.array([self.of.numbers()])
+        drawn = draw(self.weights[None], u, self.run.error)
         if not drawn.whole[0]:
             return NONE
-        near = self.run.near(u, drawn, self.filters)[0]
-        return self.settled(u[0]) if near else int(drawn.ids[0])
+        return self.settled(u) if drawn.near[0] else int(drawn.ids[0])
 
     def _weigh(self, z: Array) -> Array:
         weights = weigh(z[None], self.filters, [self.written], [self.barred])[0]
@@ -368,7 +389,9 @@ class Draw:
 
 def _logprobs(rows: Array, ids: Array) -> list[float]:
     """log softmax of each row of logits (B, V) at its id."""
-    top = rows.max(axis=1)
-    total = np.exp(rows - top[:, None]).sum(axis=1, dtype=np.float64)
-    chosen: list[float] = (rows[np.arange(len(rows)), ids] - top - np.log(total)).tolist()
-    return chosen
+    out = []
+    for row, id in zip(rows, ids.tolist(), strict=True):
+        top = row.max()
+        total = float(np.exp(row - top).sum(dtype=np.float64))
+        out.append(float(row[id]) - float(top) - math.log(total))
+    return out

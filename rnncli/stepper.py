@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from rnncli.batches import Work, stream
 from rnncli.config import Recipe
 from rnncli.mpi import Comm
+from rnncli.nn.machine import keep_memory
 from rnncli.nn.model import Batch, Model
 from rnncli.nn.optim import PIECE, gather, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Crew, keep_memory, share, shared
+from rnncli.parallel import Crew, share, shared
 
 Array = NDArray[Any]
 

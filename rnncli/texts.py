@@ -23,6 +23,8 @@ from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
+AHEAD = 32  # random numbers that are drawn together
+
 
 @dataclass
 class Sample:
@@ -72,7 +74,7 @@ class Start:
     past: Past  # the prefix, and all before it
     decoder: Decoder  # with all of it behind
     bare: bool  # it ends in white space: the first piece of a text needs none
-    logits: Array  # (V, 1), after it
+    logits: Array  # (1, V), after it
     states: States  # after all of it
     precise: States | None = None  # after all ids but the last, in float64
 
@@ -99,10 +101,17 @@ class Text:
     logprobs: list[float] = field(default_factory=list)
     stopped: str = ""  # why the last id is the last
     precise: States | None = None  # float64, after `read` ids, the prefix's last and its own
-    logits: Array = field(default_factory=lambda: np.zeros((0, 1)))  # (V, 1) in float64, after them
+    logits: Array = field(default_factory=lambda: np.zeros((1, 0)))  # (1, V) in float64, after them
     read: int = 0
+    _numbers: list[list[float]] = field(default_factory=list)  # drawn ahead, the next one last
     _text: str = ""
     _ends: list[int] = field(default_factory=list)  # of each token in the text
+
+    def numbers(self) -> list[float]:
+        """The next two of the text's random numbers."""
+        if not self._numbers:
+            self._numbers = self.rng.random((AHEAD, 2))[::-1].tolist()
+        return self._numbers.pop()
 
     def write(self, token: int, logprob: float) -> None:
         """Append a token."""

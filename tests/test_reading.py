@@ -43,9 +43,9 @@ def plainly(ids: list[int]) -> list[float]:
 def test_a_mixture_is_the_sum_of_shares_of_probability() -> None:
     reader, ids = Reader(ONE, MIX), prefix_ids(TOKENIZER, "The cat")[0]
     z, states = reader.read(ids, reader.start())
-    np.testing.assert_allclose(np.exp(z[:, 0]), plainly(ids), rtol=2e-5)
+    np.testing.assert_allclose(np.exp(z[0]), plainly(ids), rtol=2e-5)
     exact, _ = reader.precise.read(ids, reader.precise.start())
-    np.testing.assert_allclose(np.exp(exact[:, 0]), plainly(ids), rtol=1e-12)
+    np.testing.assert_allclose(np.exp(exact[0]), plainly(ids), rtol=1e-12)
     every = np.concatenate(list(reader.every(ids, reader.start())), axis=1)
     for k in range(len(ids)):
         np.testing.assert_allclose(np.exp(every[:, k]), plainly(ids[: k + 1]), rtol=2e-5)

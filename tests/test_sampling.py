@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import NormalDist
 from typing import Any
 
@@ -15,7 +15,7 @@ from rnncli import filters as filters_module
 from rnncli import sampling
 from rnncli.errors import ConfigError
 from rnncli.evaluation import score_texts
-from rnncli.nn import Config, Model, Params
+from rnncli.nn import Config, Model, Params, single
 from rnncli.nn.single import Single
 from rnncli.sampling import Filters, generate, next_token, prefix_ids, probabilities, stream_one
 from rnncli.tokenizer import Tokenizer
@@ -111,7 +111,7 @@ def test_draws_follow_the_distribution_written_plainly(
     rng, logits, n = np.random.default_rng(20), np.array(LOGITS), 100_000
     weights = filters_module.weigh(logits[None], filters, [WRITTEN])
     monkeypatch.setattr(filters_module, "weigh", lambda *_: weights)  # pure: worked out once
-    seen = Counter(next_token(logits, u, filters, WRITTEN) for u in rng.random(n).tolist())
+    seen = Counter(next_token(logits, u, filters, WRITTEN) for u in rng.random((n, 2)).tolist())
     assert set(seen) == {i for i, p in enumerate(expected) if p}
     chi = sum((seen[i] - n * p) ** 2 / (n * p) for i, p in enumerate(expected) if p)
     assert chi < chi_square_limit(len(seen) - 1)
@@ -185,8 +185,8 @@ def test_the_first_ngram_of_a_text_counts() -> None:
 
 def test_the_ends_of_the_unit_interval_never_give_an_impossible_token() -> None:
     logits = np.array([-np.inf, 0.3, -np.inf, 1.0, -np.inf])
-    assert next_token(logits, 0.0) == 1
-    assert next_token(logits, math.nextafter(1, 0)) == 3
+    assert next_token(logits, (0.0, 0.0)) == 1
+    assert next_token(logits, (math.nextafter(1, 0),) * 2) == 3
 
 
 def test_huge_logits_do_not_overflow() -> None:
@@ -210,7 +210,7 @@ def test_a_senseless_filter_is_refused_by_name(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("banned", [(0, 1, 2), (3,), (-1,)])
 def test_banned_tokens_must_exist_and_leave_one(banned: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="banned tokens"):
-        next_token(np.zeros(3), 0.5, Filters(banned=banned))
+        next_token(np.zeros(3), (0.5, 0.5), Filters(banned=banned))
 
 
 @pytest.mark.parametrize("tokenizer", [WORDS, CHARS], ids=["words", "chars"])
@@ -223,6 +223,26 @@ def test_a_sample_does_not_depend_on_how_many_are_written(tokenizer: Tokenizer) 
     few = list(generate(model, tokenizer, "The ", num=5, length=40, seed=3))
     assert [s.ids for s in few] == [s.ids for s in many[:5]]
     np.testing.assert_allclose(few[4].token_logprobs, many[4].token_logprobs, atol=1e-4)
+
+
+def test_threads_write_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, filters = model_of(WORDS, layers=2), Filters(0.9, no_repeat=3, repetition=1.1)
+    monkeypatch.setattr(single, "LARGE", 0)
+    texts = []
+    for many, threads in ((1 << 30, 1), (1, 1), (1, 3)):
+        monkeypatch.setattr(sampling, "MANY", many)
+        drawn = generate(model, WORDS, num=20, length=20, filters=filters, threads=threads)
+        texts.append([(s.text, s.token_logprobs) for s in drawn])
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_without_scores_the_texts_are_the_same() -> None:
+    scored, plain = (
+        list(generate(model_of(CHARS), CHARS, num=5, length=20, scored=one))
+        for one in (True, False)
+    )
+    assert [s.ids for s in scored] == [s.ids for s in plain]
+    assert all(math.isnan(s.logprob) for s in plain)
 
 
 def test_rounding_in_the_model_does_not_change_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +331,7 @@ def test_the_logprob_of_a_document_is_what_evaluation_says(options: dict[str, An
     model = model_of(tokenizer, **options)
     assert tokenizer.eos is not None
     model.params["head.b"][tokenizer.eos] = 2
-    samples = generate(model, tokenizer, num=40, filters=Filters(temperature=0.7, top_k=9))
+    samples = generate(model, tokenizer, num=80, filters=Filters(temperature=0.7, top_k=9))
     done = [s for s in samples if s.stopped == "end" and s.text.strip()]
     assert len(done) > 5
     for sample in done:
@@ -439,24 +459,63 @@ def test_filters_are_values() -> None:
     assert replace(Filters(), top_k=3) == Filters(top_k=3)
 
 
-@pytest.mark.parametrize("size", [1, 2, 127, 128, 129, 300])
-def test_a_draw_by_blocks_falls_on_the_token_of_the_running_sum(size: int) -> None:
-    """The running sum of all weights, one by one, says where a number falls."""
+def drawn_plainly(weights: list[float], u: list[float], error: float) -> tuple[int, bool, float]:
+    """The block that the first number falls in, then the token in it; whether either was near."""
+    blocks = [weights[k : k + 128] for k in range(0, len(weights), 128)]
+    at, near, start = 0, False, 0
+    for parts, number in (([math.fsum(block) for block in blocks], u[0]), (None, u[1])):
+        parts = blocks[at] if parts is None else parts
+        start, whole, low = at * 128, list(accumulate(parts))[-1], 0.0
+        margin = error * number * (1 - number) * whole
+        for k, part in enumerate(parts):
+            at, high = k, low + part
+            if number * whole < high:
+                break
+            low = high
+        near |= number * whole - margin < low or number * whole + margin >= high
+    return start + at, near, math.fsum(weights)
+
+
+@pytest.mark.parametrize("size", [1, 2, 127, 128, 129, 256, 300])
+def test_a_draw_falls_on_the_block_and_then_on_the_token(size: int) -> None:
     rng = np.random.default_rng(size)
-    weights = rng.random((500, size)).astype(np.float32) * (rng.random((500, size)) < 0.3)
+    weights = rng.random((500, size)) * (rng.random((500, size)) < 0.3)
     weights[:, size // 2] += 1e-3
-    u = rng.random(500)
+    u = rng.random((500, 2))
     u[:2] = 0, 1 - 2.0**-53
-    drawn = filters_module.draw(weights, u)
-    for k in range(0, 500, 7):
-        one = filters_module.draw(weights[k : k + 1], u[k : k + 1])
-        assert one.ids[0] == drawn.ids[k]
-        np.testing.assert_allclose(np.ravel(one[1:]), [part[k] for part in drawn[1:]], rtol=1e-12)
-    for row, number, token, low, high, whole in zip(weights, u, *drawn, strict=True):
-        sums = np.cumsum(row, dtype=np.float64)
-        assert token == filters_module.passed(sums, number)
-        assert row[token] > 0
-        close = pytest.approx(sums[-1], rel=1e-12)
-        assert whole == close
-        assert high == pytest.approx(sums[token], rel=1e-12)
-        assert high - low == pytest.approx(row[token], rel=1e-9)
+    drawn = filters_module.draw(weights, u, 0.05)
+    for k in range(500):
+        (one,), (near,), (whole,) = filters_module.draw(weights[k : k + 1], u[k : k + 1], 0.05)
+        assert (one, near) == (drawn.ids[k], drawn.near[k])
+        assert weights[k, one] > 0
+        token, close, total = drawn_plainly(weights[k].tolist(), u[k].tolist(), 0.05)
+        assert (one, near) == (token, close)
+        assert whole == pytest.approx(total, rel=1e-12)
+        assert drawn.whole[k] == pytest.approx(total, rel=1e-12)
+    assert 0 < drawn.near.sum() < 500 or size == 1
+    assert not filters_module.draw(weights, u).near.any()
+    assert not filters_module.draw(0 * weights, u).whole.any()
+
+
+def test_draws_from_many_blocks_follow_the_distribution() -> None:
+    """As for each filter, where the vocabulary is more than one block: alone and in a batch."""
+    rng, n = np.random.default_rng(21), 100_000
+    p = rng.random(300) ** 4 * (rng.random(300) < 0.8)
+    p /= p.sum()
+    many = np.broadcast_to(p, (n, 300))
+    seen = np.bincount(filters_module.draw(many, rng.random((n, 2))).ids, minlength=300)
+    one = Counter(int(filters_module.draw(p[None], u[None]).ids[0]) for u in rng.random((n, 2)))
+    for counts in (seen, np.array([one[k] for k in range(300)])):
+        assert not counts[p == 0].any()
+        often = n * p >= 5
+        chi = ((counts - n * p)[often] ** 2 / (n * p)[often]).sum()
+        assert chi < chi_square_limit(int(often.sum()) - 1)
+
+
+def test_an_error_of_the_weights_leads_to_another_token_only_where_a_draw_is_near() -> None:
+    rng = np.random.default_rng(22)
+    logits, u, error = rng.standard_normal((4000, 300)), rng.random((4000, 2)), 0.02
+    off = logits + rng.uniform(-error / 2, error / 2, logits.shape)
+    first, second = (filters_module.draw(np.exp(z), u, error) for z in (logits, off))
+    assert (first.ids != second.ids).any()
+    assert first.near[first.ids != second.ids].all()

@@ -173,7 +173,8 @@ def sample(
         )
         drawn = ((text, one) for text, several in zip(texts, found, strict=True) for one in several)
     else:
-        options |= {"filters": sampling.Filters(**chosen), "guard": guard}
+        options |= {"filters": sampling.Filters(**chosen), "guard": guard, "threads": threads}
+        options |= {"scored": False}  # a row of JSON has them anew, and exactly
         samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
     if one and not as_json and beam is None:

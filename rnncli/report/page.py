@@ -41,7 +41,11 @@ def page(models: list[Report]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    asset = files(__package__).joinpath(name)
+    try:
+        return asset.read_text("utf-8")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(asset)) from None
 
 
 def _names(paths: list[str]) -> list[str]:
