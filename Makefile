@@ -12,10 +12,11 @@ help:            ## this list
 demo: $(RNNCLI)  ## the main job on corpora/comments.csv, in three minutes
 	mkdir -p .demo
 	$(RNNCLI) tokenize corpora/comments.csv --column body --vocab-size 8000 -o .demo/comments.npz
-	$(RNNCLI) train .demo/comments.npz -o .demo/model.npz --max-time 100s --overwrite
+	$(RNNCLI) train .demo/comments.npz -o .demo/model.npz --max-time 100s --overwrite --metrics .demo/log.jsonl
 	$(RNNCLI) eval .demo/model.npz .demo/comments.npz --split test
 	$(BIN)/python corpora/make_comments.py --entropy .demo/comments.npz
 	$(RNNCLI) sample .demo/model.npz --prefix "The" --num 5 --seed 1
+	$(RNNCLI) report .demo/model.npz --metrics .demo/log.jsonl --data .demo/comments.npz -o .demo/report.html
 
 test: .venv/dev  ## style, types, tests
 	$(BIN)/ruff check .

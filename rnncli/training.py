@@ -29,7 +29,8 @@ from rnncli.stepper import Stepper
 Array = NDArray[Any]
 
 RESET = 5  # what a random stream is for; batches.py has the others
-AUTO_TOKENS, AUTO_EPOCHS = 12_000_000, 40  # without a limit: so many tokens, at most so many epochs
+# Without a limit: so many tokens, in at most so many epochs, or as many as make so many steps.
+AUTO_TOKENS, AUTO_EPOCHS, AUTO_STEPS = 12_000_000, 40, 1000
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
 
@@ -207,13 +208,15 @@ def train(
 def total_steps(recipe: Recipe, plan: Plan) -> int | None:
     """How many steps a run takes; None when only the clock ends it.
 
-    Without any limit a run takes about 12 million tokens, at most 40 epochs and at least one.
+    Without any limit a run takes about 12 million tokens, at least one epoch and at most 40, but
+    more than that where they make fewer than 1000 steps.
     """
     length = plan.length(0)
     epochs = recipe.epochs
     if epochs is None and recipe.max_steps is None and recipe.max_time is None:
         tokens = length * recipe.batch * recipe.bptt
-        epochs = max(1, min(AUTO_EPOCHS, round(AUTO_TOKENS / tokens)))
+        most = max(AUTO_EPOCHS, -(-AUTO_STEPS // length))
+        epochs = max(1, min(most, round(AUTO_TOKENS / tokens)))
     limits = [epochs * length] if epochs else []
     if recipe.max_steps:
         limits.append(recipe.max_steps)
