@@ -3,6 +3,7 @@
 python tests/torture.py resume signals soak
 """
 
+import gc
 import itertools
 import os
 import random
@@ -187,6 +188,7 @@ def soak(seconds: int, folder: Path) -> Tally:
         good("eval", model, folder / "d.npz", "--threads", 1)
         good("tokenize", folder / "t.txt", "-o", folder / "e.npz")
         run("sample", folder / "t.txt")  # and one that fails
+        gc.collect()  # a process of its own has one command
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         small.append((resident, len(os.listdir("/proc/self/fd"))))
     warm = len(small) // 2
