@@ -115,8 +115,8 @@ def test_texts_after_different_prefixes_are_drawn_independently() -> None:
     model = model_of(CHARS)
     for name in ("Wx", "Wh"):
         model.params[f"rnn.0.fwd.{name}"][:] = 0
-    texts = [s.text for s in generate(model, CHARS, ["a", "b", "The"], num=20, length=20)]
-    assert len(set(texts)) == 60
+    drawn = generate(model, CHARS, ["a", "b", "The"], num=20, min_length=12, length=20)
+    assert len({s.text for s in drawn}) == 60
 
 
 @pytest.mark.parametrize(

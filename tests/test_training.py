@@ -462,8 +462,11 @@ def test_a_run_stops_at_the_limit_that_comes_first():
 
 
 def test_without_a_limit_a_run_takes_forty_epochs_or_twelve_million_tokens():
-    small = Consecutive(TEXT, 2, 8, 0)
-    assert total_steps(Recipe(batch=2, bptt=8), small) == 40 * small.length(0)
+    small = Consecutive(np.zeros(3 * 64 * 8 + 1, np.uint8), 64, 8, 0, offset=False)
+    assert small.length(0) == 3
+    assert total_steps(Recipe(batch=64, bptt=8), small) == 1002  # 334 epochs
+    middle = Consecutive(np.zeros(40 * 64 * 8 + 1, np.uint8), 64, 8, 0, offset=False)
+    assert total_steps(Recipe(batch=64, bptt=8), middle) == 40 * 40
     large = Consecutive(np.zeros(6_000_001, np.uint8), 32, 64, 0, offset=False)
     assert total_steps(Recipe(), large) == 2 * large.length(0)
     huge = Consecutive(np.zeros(50_000_001, np.uint8), 32, 64, 0, offset=False)
