@@ -72,15 +72,22 @@ class Session:
             save(path, self.best(), run)
 
 
+LONG = 300  # seconds from which on a wider network learns more characters than a fast one
+
+
 def settings_for(
     tokenizer: Tokenizer, preset: str | None = None, given: Mapping[str, Any] | None = None
 ) -> tuple[Config, Recipe]:
     """Configuration and recipe: the settings given, over the preset's, over the plain defaults.
 
-    Without a preset the defaults are those for words or for characters, as the tokenizer has it.
+    Without a preset the defaults are those for words or for characters, as the tokenizer has it,
+    and there fitted to the time that is given.
     """
+    given = given or {}
     default = "words" if tokenizer.rule.level == "word" else "characters"
-    own, given = presets.load(preset or default).settings, given or {}
+    if default == "characters" and (given.get("max_time") or 0) >= LONG:
+        default = "characters-long"
+    own = presets.load(preset or default).settings
     values = {**own, **given}
     if values.get("tied") and not own.get("tied") and "embed" not in given:
         values.pop("embed", None)  # the preset's width was for an embedding of its own

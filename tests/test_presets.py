@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from rnncli import presets
+from rnncli.api import settings_for
 from rnncli.config import Config, Recipe, Samples
 from rnncli.nn import Model, shapes
 from rnncli.nn.optim import schedule
+from rnncli.tokenizer import Tokenizer
 from rnncli.training import TrainRun, make_plan, train
 
-DEFAULTS = {"characters", "words"}
+DEFAULTS = {"characters", "characters-long", "words"}
 RECIPES = sorted(set(presets.names()) - DEFAULTS)
 recipes = pytest.mark.parametrize("name", RECIPES)
 
@@ -41,6 +43,23 @@ def test_the_recipes_from_the_literature_are_there():
         "word-language-model-650", "zaremba-large", "zaremba-medium", "zaremba-small",
     }  # fmt: skip
     assert wanted <= set(RECIPES)
+
+
+def test_the_defaults_fit_the_tokens_and_the_time():
+    words, characters = Tokenizer.train(["a b c"]), Tokenizer.train(["a b c"], level="char")
+    for tokenizer, given, name in (
+        (words, {}, "words"),
+        (words, {"max_time": 600.0}, "words"),
+        (characters, {}, "characters"),
+        (characters, {"max_time": 299.0}, "characters"),
+        (characters, {"max_time": 300.0}, "characters-long"),
+    ):
+        config, recipe = settings_for(tokenizer, None, given)
+        expected = settings(name, len(tokenizer), **given)
+        assert (config, recipe) == expected, name
+    config, _ = settings_for(characters, None, {"max_time": 300.0, "hidden": 9})
+    assert (config.hidden, config.dropout_out) == (9, 0.4)
+    assert settings_for(characters, "characters", {"max_time": 300.0})[0].hidden == 224
 
 
 @recipes

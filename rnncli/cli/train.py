@@ -155,7 +155,8 @@ def train(
     takes minutes. The model file holds the best model by validation and, beside it, the run:
     after Ctrl-C or a crash the same command with --resume goes on as if nothing had happened.
     Options win over the environment, that over --config, that over --preset; without one, the
-    preset is words or characters. In brackets stands what a setting is when none of these names it.
+    preset is words or characters, or characters-long from --max-time 5m on. In brackets stands what
+    a setting is when none of these names it.
 
     \b
     rnncli train comments.npz -o comments-model.npz
