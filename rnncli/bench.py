@@ -35,6 +35,7 @@ SHAPES = {  # V, H = E, layers, T, B
 }
 CELLS = ("lstm", "gru")
 KINDS = ("train", "generate-1", "generate-64")
+LARGE = 1 << 20  # weights of an output layer with which texts are generated shorter
 STARTS = 7  # times that a command is started
 
 
@@ -164,6 +165,13 @@ def _rate(step: Callable[[], int], seconds: float) -> float:
     return tokens / statistics.median(times[2:])
 
 
+def _texts(kind: str, shape: str) -> tuple[int, int]:
+    """How many texts are generated, and their length: a second or two, whatever the shape."""
+    V, H, _, _, _ = SHAPES[shape]
+    large = V * H > LARGE
+    return (1, 150 if large else 500) if kind == "generate-1" else (64, 30 if large else 100)
+
+
 def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
     import numpy as np
 
@@ -193,7 +201,7 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
         return _rate(step, seconds)
     letters = [chr(0x4E00 + k) for k in range(V - 1)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
-    num, length = (1, 500) if kind == "generate-1" else (64, 100)
+    num, length = _texts(kind, shape)
 
     def write() -> int:
         drawn = generate(
@@ -231,7 +239,7 @@ def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> fl
             return T * B
 
         return _rate(step, seconds)
-    num, length = (1, 500) if kind == "generate-1" else (64, 100)
+    num, length = _texts(kind, shape)
 
     def write() -> int:
         x, carried = torch.zeros(1, num, dtype=torch.long), None

@@ -22,6 +22,7 @@ BLOCK = 128  # tokens of which a draw first takes them all
 CACHED = 1 << 16  # weights that are worked out together: they stay in the cache
 
 LEAST = float(np.finfo(np.float32).min)
+COLDEST = 1e-30  # of temperatures, for float32
 HEAD = 256  # tokens that are sorted first
 
 
@@ -173,8 +174,7 @@ def weigh(
     out, size = np.empty_like(z) if out is None else out, max(1, CACHED // V)
     for start in range(0, len(z), size):
         some = slice(start, start + size)
-        # The rest of what comes before it does not mind the temperature, so it comes first.
-        np.multiply(z[some], 1 / (f.temperature or 1.0), out=out[some])
+        out[some] = z[some]
         _weigh(out[some], f, written[some], barred[some])
     return out
 
@@ -182,7 +182,7 @@ def weigh(
 def _weigh(
     p: Array, f: Filters, written: Sequence[Sequence[int]], barred: Sequence[Array | Sequence[int]]
 ) -> None:
-    """Turn logits, over the temperature, into weights, in place."""
+    """Turn logits into weights, in place."""
     if f.banned:
         p[:, f._bans] = -np.inf
     for row, ids in zip(p, barred, strict=False):  # none at all, or of each
@@ -205,6 +205,8 @@ def _weigh(
         p[np.arange(len(p)), best] = some
         return
     p -= np.maximum(p.max(axis=1, keepdims=True), LEAST) if len(p) > 1 else max(p.max(), LEAST)
+    if f.temperature != 1:
+        p /= max(f.temperature, COLDEST)
     np.exp(p, out=p)
     if 0 < f.top_k < p.shape[1]:
         for row in p:

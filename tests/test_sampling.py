@@ -194,6 +194,14 @@ def test_huge_logits_do_not_overflow() -> None:
     assert p.tolist() == [0.5, 0.5, 0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [1e-20, 1e-40, 5e-324])
+def test_the_coldest_temperatures_leave_the_most_probable(temperature: float, kind: Any) -> None:
+    z = np.array([[1e4, 1e4, -1e4, 9999.0], [0, -1e-3, -np.inf, 0]], kind)
+    weights = filters_module.weigh(z, Filters(temperature=temperature), [(), ()])
+    assert weights.tolist() == [[1, 1, 0, 0], [1, 0, 0, 1]]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
