@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import zlib
 from collections.abc import Callable, Iterator
@@ -128,7 +127,7 @@ def _mode(path: str, target: str) -> int | None:
 def _create(prefix: str, mode: int) -> tuple[str, int]:
     """A new temporary, locked for as long as it is open: path and descriptor."""
     while True:
-        path = f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+        path = f"{prefix}{os.getpid()}-{os.urandom(4).hex()}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         try:
             # Without a lock a sweep has it already; on a file system that has no locks, none will.

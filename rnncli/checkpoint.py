@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from rnncli.nn.optim import RULES
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
 from rnncli.tokenizer import Tokenizer
-from rnncli.training import TrainRun
+
+if TYPE_CHECKING:
+    from rnncli.training import TrainRun
 
 Array = NDArray[Any]
 S = TypeVar("S", bound=Settings)
@@ -103,6 +105,8 @@ def load(path: str | Path) -> LanguageModel:
 
 def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     """The language model of a file and the run that wrote it, between the same two steps."""
+    from rnncli.training import TrainRun  # not needed to read a model
+
     artefact = artefacts.read(path, "model")
     where, arrays = str(path), artefact.arrays
     language = from_parts(artefact.header, arrays, where)

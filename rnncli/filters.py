@@ -59,7 +59,7 @@ class Filters:
     @cached_property
     def _bans(self) -> Array:
         """The banned ids, in order, each once."""
-        return np.unique(np.asarray(self.banned, np.int64))
+        return np.array(sorted(set(self.banned)), np.int64)
 
 
 PLAIN = Filters()

@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from click import Context
 from commands import ROOT, TINY, ended, good, process, refused, run, sentences
 
 from rnncli import artefacts, checkpoint
+from rnncli.cli import COMMANDS, main
 
 
 @pytest.fixture(scope="module")
@@ -365,10 +367,23 @@ def test_completion_offers_commands_and_choices(files):
     assert "_rnncli_completion" in script.out
 
 
+def test_each_command_is_loaded_when_it_is_called_for_and_says_what_the_list_says():
+    probe = "import sys, rnncli.cli\nprint([m for m in sys.modules if m.startswith('rnncli.cli.')])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)  # fmt: skip
+    assert done.stdout == "[]\n", done.stderr
+    listed = " ".join(good("--help").out.split())
+    for name, what in COMMANDS.items():
+        command = main.get_command(Context(main), name)
+        assert command.name == name
+        assert command.get_short_help_str(200) == what
+        assert f"{name} {what}" in listed
+
+
 def test_help_and_completion_do_not_load_numpy():
     probe = (
-        "import sys\nfrom rnncli import cli\nfrom rnncli.cli import main\n"
-        "for name in ['', *main.commands]:\n"
+        "import sys\nfrom rnncli import cli\nfrom rnncli.cli import COMMANDS\n"
+        "for name in ['', *COMMANDS]:\n"
         "    for flag in ('-h', '--help'):\n"
         "        sys.argv = ['rnncli', *([name] if name else []), flag]\n"
         "        try: cli.run()\n        except SystemExit as stop: assert stop.code == 0\n"

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from click import Context
 from commands import ROOT, good, refused, run, sentences
 
 from rnncli import checkpoint
@@ -48,7 +49,8 @@ def test_each_name_stands_for_an_option_of_ours_and_only_in_its_own_list(command
     pairs = [f"--{t} --{o}".replace("_", "-").split() for t, o in HABITS[command].items()]
     assert listed == dict(pairs)
     assert not [name for name in listed if f"  {name} " in options]
-    assert len(main.commands[command].habits) == len(HABITS[command])
+    found = main.get_command(Context(main), command)
+    assert len(found.habits) == len(HABITS[command])
 
 
 def test_the_readme_has_every_name():

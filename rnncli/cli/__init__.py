@@ -7,6 +7,7 @@ one line for an error, and exit codes that scripts can trust.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -16,22 +17,45 @@ import click
 from click.shell_completion import shell_complete
 
 from rnncli import __version__, mpi
-from rnncli.cli.bench import bench
-from rnncli.cli.check import check
-from rnncli.cli.compare import compare
-from rnncli.cli.convert import convert
-from rnncli.cli.evaluate import evaluate
-from rnncli.cli.inspect import inspect
-from rnncli.cli.report import report
-from rnncli.cli.sample import sample
-from rnncli.cli.tokenize import tokenize
-from rnncli.cli.train import train
 from rnncli.errors import RnncliError, shown
+
+COMMANDS = {  # each is a function of the module of its name, which is loaded when it is called for
+    "tokenize": "Turn text into a data file: a fixed-size vocabulary, and the text as its ids.",
+    "train": "Train a language model on a data file.",
+    "sample": "Write text with a model.",
+    "eval": "Score a model: how well it predicts text that it has not seen.",
+    "inspect": "Show what a data or model file holds.",
+    "compare": "Show runs beside one another: the settings that differ, the figures, the cost.",
+    "report": "Write a page that shows what a model has learnt, and how.",
+    "convert": "Turn a model file into PyTorch's names and layout, or back.",
+    "check": "Try a network's configuration before trusting a long run to it.",
+    "bench": "Measure training, generating and tokenizing on this machine.",
+}
+NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the command's for itself
+
+
+class Commands(click.Group):
+    """Commands that load nothing before they are called for: half of what a short one takes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = NAMES.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
 
-@click.group(context_settings={**HELP, "auto_envvar_prefix": "RNNCLI"})
+@click.group(cls=Commands, context_settings={**HELP, "auto_envvar_prefix": "RNNCLI"})
 @click.version_option(__version__, prog_name="rnncli")
 def main() -> None:
     """Recurrent language models from the command line, in NumPy.
@@ -53,12 +77,6 @@ def main() -> None:
     Exit codes: 0 done, 1 bad data or file, 2 wrong use, 130 and 143 stopped by a signal (a training
     run is saved first), 141 the reader of a pipe has gone.
     """
-
-
-for command in (
-    tokenize, train, sample, evaluate, inspect, compare, report, convert, check, bench,
-):  # fmt: skip
-    main.add_command(command)
 
 
 def run() -> NoReturn:
