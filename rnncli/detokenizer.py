@@ -11,7 +11,7 @@ from typing import Protocol
 
 import regex
 
-from rnncli.rule import DENSE, ENDS, LETTER, SPECIALS, UNK, Rule
+from rnncli.rule import DENSE, ENDS, LETTER, SPECIALS, UNK, Rule, when_needed
 
 
 class Decoder(Protocol):
@@ -70,12 +70,12 @@ class _ByteDecoder:
         return other
 
 
-_CLITIC = regex.compile(r"(?i)n['’]t|['’](?:s|re|ve|ll|d|m)")
-_WORDLIKE = regex.compile(rf"[@\#]?{LETTER}|<unk>", regex.VERSION1)
-_DENSELIKE = regex.compile(rf"[{DENSE}\u3000-\u303f\uff01-\uff65]", regex.VERSION1)
-_CLOSER = regex.compile(r"[\p{Pe}\p{Pf},.;:!?%…°‰′″]")
-_OPENER = regex.compile(r"[\p{Ps}\p{Pi}¿¡]")
-_MONEY = regex.compile(r"\p{Sc}")
+_CLITIC = when_needed(r"(?i)n['’]t|['’](?:s|re|ve|ll|d|m)")
+_WORDLIKE = when_needed(rf"[@\#]?{LETTER}|<unk>", regex.VERSION1)
+_DENSELIKE = when_needed(rf"[{DENSE}\u3000-\u303f\uff01-\uff65]", regex.VERSION1)
+_CLOSER = when_needed(r"[\p{Pe}\p{Pf},.;:!?%…°‰′″]")
+_OPENER = when_needed(r"[\p{Ps}\p{Pi}¿¡]")
+_MONEY = when_needed(r"\p{Sc}")
 
 
 class _WordDecoder:
@@ -119,17 +119,17 @@ class _WordDecoder:
     def _joins(self, token: str) -> bool:
         """Whether custom writes `token` without a space before it."""
         last = self._chunk[-1]
-        if self._glue == "any" or (self._glue == "word" and _WORDLIKE.match(token)):
+        if self._glue == "any" or (self._glue == "word" and _WORDLIKE().match(token)):
             return True
         if token in ('"', "'", "`"):
             return token in self._inside or (token == "'" and _elided(last))
-        if _CLITIC.fullmatch(token):
+        if _CLITIC().fullmatch(token):
             return True
-        if _DENSELIKE.match(last) and _DENSELIKE.match(token):
+        if _DENSELIKE().match(last) and _DENSELIKE().match(token):
             return True
         if token in ("-", "/"):
-            return bool(_WORDLIKE.match(last))
-        return bool(_CLOSER.match(token)) or (token == last and not _WORDLIKE.match(token))
+            return bool(_WORDLIKE().match(last))
+        return bool(_CLOSER().match(token)) or (token == last and not _WORDLIKE().match(token))
 
     def _glue_after(self, token: str, joined: bool) -> str:
         if token in ('"', "'", "`"):
@@ -139,9 +139,9 @@ class _WordDecoder:
             return "any" if token in self._inside else ""
         if token == "’" and joined and self._chunk and _elided(self._chunk[-1]):
             return "word"
-        if _OPENER.match(token):
+        if _OPENER().match(token):
             return "any"
-        if (token in ("-", "/") and joined) or (_MONEY.match(token) and not joined):
+        if (token in ("-", "/") and joined) or (_MONEY().match(token) and not joined):
             return "word"
         return ""
 

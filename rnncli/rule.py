@@ -5,7 +5,9 @@ of the patterns is a new version of it. It does not know of vocabularies or ids.
 """
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import regex
@@ -17,6 +19,12 @@ UNITS = ("document", "sentence", "stream")
 UNK, BOS, EOS = SPECIALS = ("<unk>", "<s>", "</s>")
 ENDS = (BOS, EOS)
 
+
+def when_needed(source: str, flags: int = 0) -> Callable[[], "regex.Pattern[str]"]:
+    """A pattern that is compiled when it is first asked for: characters need none of them."""
+    return cache(lambda: regex.compile(source, flags))
+
+
 # Scripts written without spaces: each character is a token.
 DENSE = r"\p{Han}\p{Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 # What a word begins with, and what it is made of; joiners hold Persian and Indic words together.
@@ -25,7 +33,7 @@ MARK = rf"[[\p{{M}}\u200c\u200d]--[{DENSE}]]"
 INNER = rf"[[\p{{L}}\p{{N}}_\p{{M}}\u200c\u200d]--[{DENSE}]]"
 
 # Applied to chunks between white space, so no token ever holds or crosses white space.
-_TOKEN = regex.compile(
+_TOKEN = when_needed(
     rf"""
       <unk> | </?s>
     | (?i:https?://|www\.) [!-~--[<>"'`]]* [A-Za-z0-9/_=&\#~-]      # address, ASCII, no last dot
@@ -44,7 +52,7 @@ _TOKEN = regex.compile(
 _SPACE = r"[\s\x1c-\x1f]"
 _CLOSING = r"[\"'”’»)\]」』）]"
 _ABBREVIATION = r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|e\.g|i\.e|\p{Lu})"
-_SENTENCE_END = regex.compile(
+_SENTENCE_END = when_needed(
     rf"""
       (?<! [.!?…] )                              # at the start of a run of marks
       (?: (?<! {_ABBREVIATION} ) \. (?! [.!?…] ) | (?! \. (?! [.!?…] ) ) [.!?…]++ )
@@ -99,7 +107,8 @@ class Rule:
             return list(self.normal(text))
         if self.level == "byte":
             return list(self.normal(text).encode().decode("latin-1"))
-        return [token for chunk in text.split() for token in _TOKEN.findall(self.normal(chunk))]
+        find = _TOKEN().findall
+        return [token for chunk in text.split() for token in find(self.normal(chunk))]
 
 
 def sentences(text: str) -> list[str]:
@@ -107,5 +116,5 @@ def sentences(text: str) -> list[str]:
 
     Example: "Hi. You?" -> ["Hi. ", "You?"]
     """
-    cuts = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+    cuts = [0, *(match.end() for match in _SENTENCE_END().finditer(text)), len(text)]
     return [text[a:b] for a, b in pairwise(cuts) if a < b]
