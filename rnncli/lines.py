@@ -84,11 +84,12 @@ def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]
                 raw: BinaryIO = sys.stdin.buffer
             else:
                 raw = stack.enter_context(open(name, "rb"))
-                raw.seek(offset)
+                if offset:  # a pipe has none, and cannot seek
+                    raw.seek(offset)
             binary = io.BufferedReader(_Counted(raw, progress), BLOCK)
             packed = not offset and binary.peek(2)[:2] == GZIP
         except OSError as error:
-            raise DataError(f"{Place(name)}: {error.strerror}.") from None
+            raise DataError(f"{Place(name)}: {error.strerror or error}.") from None
         yield stack.enter_context(gzip.GzipFile(fileobj=binary)) if packed else binary
 
 

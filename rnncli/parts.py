@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -72,8 +73,8 @@ def cut(paths: Iterable[str | Path], reading: Reading) -> list[Part]:
 
 def _starts(name: str, reading: Reading) -> list[int]:
     """Bytes at which a row seems to begin, but for the first; not of packed or piped files."""
-    if reading.whole_file or name == "-" or not is_utf8(reading.encoding):
-        return []
+    if reading.whole_file or not is_utf8(reading.encoding) or not os.path.isfile(name):
+        return []  # a pipe is opened once only
     quoted = corpus.file_format(name, reading) in ("csv", "tsv")
     found = set()
     try:

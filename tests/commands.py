@@ -1,5 +1,6 @@
 """For tests of the command line: commands run in this process, or as a process of their own."""
 
+import functools
 import io
 import os
 import random
@@ -24,14 +25,17 @@ class Ended(NamedTuple):
     err: str
 
 
-# Used again and again: click keeps every stream that it has written to.
-OUT, ERR = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+@functools.cache
+def _outputs(kind):
+    """Two streams, used again and again: click keeps every stream that it has written to."""
+    return [kind(io.BytesIO(), "utf-8") for _ in range(2)]
 
 
 def run(*words, text=""):
     """`rnncli words...` in this process: much faster than in one of its own."""
-    streams = [io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"), OUT, ERR]
-    for stream in (OUT, ERR):
+    outputs = _outputs(io.TextIOWrapper)
+    streams = [io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"), *outputs]
+    for stream in outputs:
         stream.seek(0)
         stream.truncate()
     handler = signal.getsignal(signal.SIGTERM)
@@ -44,9 +48,9 @@ def run(*words, text=""):
                 cli.run()
         finally:
             signal.signal(signal.SIGTERM, handler)
-    for stream in (OUT, ERR):
+    for stream in outputs:
         stream.flush()
-    out, err = (stream.buffer.getvalue().decode() for stream in (OUT, ERR))
+    out, err = (stream.buffer.getvalue().decode() for stream in outputs)
     return Ended(stop.value.code, out, err)
 
 

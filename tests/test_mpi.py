@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import sys
 
+import click
 import numpy as np
 import pytest
 from commands import TINY, ended, good, refused, sentences
@@ -14,8 +16,9 @@ pytest.importorskip("mpi4py")
 import mpi_ranks
 import mpi_torture
 
-from rnncli import bench_mpi, checkpoint, cli
+from rnncli import bench_mpi, checkpoint
 from rnncli.batches import Consecutive, Sentences
+from rnncli.cli.train import train
 from rnncli.config import Recipe
 from rnncli.errors import ConfigError
 from rnncli.mpi import Comm, started
@@ -176,9 +179,9 @@ def test_a_process_by_itself_is_the_only_rank(monkeypatch):
 
 def test_a_rank_has_one_process(monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "2")
-    with pytest.raises(cli.click.BadParameter, match="start more ranks"):
-        cli.train.make_context("train", ["d.npz", "-o", "m.npz", "--threads", "2"])
-    assert cli.train.make_context("train", ["d.npz", "-o", "m.npz"]).params["threads"] == 1
+    with pytest.raises(click.BadParameter, match="start more ranks"):
+        train.make_context("train", ["d.npz", "-o", "m.npz", "--threads", "2"])
+    assert train.make_context("train", ["d.npz", "-o", "m.npz"]).params["threads"] == 1
 
 
 def test_the_cost_of_talking_worked_by_hand():
@@ -238,7 +241,7 @@ def test_a_signal_to_any_rank_stops_them_all_and_saves(data, tmp_path):
 
 def test_mpiexec_without_mpi4py_is_refused(data, tmp_path, monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "2")
-    monkeypatch.setitem(cli.sys.modules, "mpi4py", None)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
     line = refused("train", data, "-o", tmp_path / "m.npz")
     assert line == (
         "rnncli: the ranks of mpiexec need mpi4py and an MPI library: pip install 'rnncli[mpi]'."

@@ -227,3 +227,18 @@ def test_the_command_says_the_same_with_any_number_of_workers(tmp_path):
     assert "row 101 (line 102): 3 fields" in lines.pop()
     both = [commands.good(*words, "--on-bad-row", "skip", "--workers", n) for n in (1, 2)]
     assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_pipe_is_read_like_a_file(tmp_path, workers):
+    lines = b"some words\nand more\n" * 500
+    pipe, file = tmp_path / "in.txt", tmp_path / "same" / "in.txt"
+    os.mkfifo(pipe)
+    file.parent.mkdir()
+    file.write_bytes(lines)
+    started = commands.process("tokenize", pipe, "--workers", workers, "-o", tmp_path / "d.npz")
+    pipe.write_bytes(lines)  # opened when the pipe is read
+    ended = commands.ended(started)
+    assert ended.code == 0, ended.err
+    commands.good("tokenize", file, "-o", tmp_path / "e.npz")
+    assert (tmp_path / "d.npz").read_bytes() == (tmp_path / "e.npz").read_bytes()
