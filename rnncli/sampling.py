@@ -55,8 +55,8 @@ __all__ = [
 SAMPLE = 16  # what a random stream is for; see rnncli.batches
 MANY = 1 << 18  # logits that threads share
 NONE = -1  # no token: the text ends here
-ROUNDED = 2.0**-20  # and how far sums of as many weights as a block has
 SLACK = 2.0**-17  # how far float32 may put two logits apart that are equal in float64
+ROUNDED = 2.0**-20  # and how far sums of as many weights as a block has
 
 
 def generate(

@@ -32,7 +32,7 @@ class Sample:
 
     ids: list[int]  # all that was drawn, a closing </s> too
     text: str
-    logprob: float  # nats, under the model's own distribution, without filters
+    logprob: float  # nats, under the model's own distribution, without filters; NaN unscored
     token_logprobs: list[float]
     stopped: str  # "end" (</s>), "length", "stop" or "match"
     body: list[int] = field(default_factory=list)  # the ids that stand whole in `text`
