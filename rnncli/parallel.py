@@ -30,6 +30,8 @@ from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def shared(array: Array) -> Array:
     """A copy in memory that processes forked from this one see and change."""
@@ -52,13 +54,18 @@ class Crew:
         if not sys.platform.startswith("linux"):
             return  # elsewhere a fork and the system's matrix library do not agree
         context = multiprocessing.get_context("fork")
-        for _ in range(size - 1):
-            ours, theirs = context.Pipe()
-            inherited = [*(pipe for _, pipe in self._workers), ours]
-            worker = context.Process(target=_serve, args=(task, theirs, inherited), daemon=True)
-            worker.start()
-            theirs.close()
-            self._workers.append((worker, ours))
+        # They wait until a new process ignores them (`_serve`): none meets one that is half made.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            for _ in range(size - 1):
+                ours, theirs = context.Pipe()
+                inherited = [*(pipe for _, pipe in self._workers), ours]
+                worker = context.Process(target=_serve, args=(task, theirs, inherited), daemon=True)
+                worker.start()
+                theirs.close()
+                self._workers.append((worker, ours))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     @property
     def size(self) -> int:
@@ -144,8 +151,9 @@ def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connect
     """The life of a worker, until it is told to end; signals are the first process's affair."""
     for end in inherited:  # a pipe ends only when nobody else holds its other end
         end.close()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     while True:
         try:
             job = pipe.recv()
