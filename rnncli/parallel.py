@@ -33,10 +33,15 @@ Array = NDArray[Any]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def shared_zeros(like: Array) -> Array:
+    """Zeros in memory that processes forked from this one see and change."""
+    memory = mmap.mmap(-1, max(1, like.nbytes))
+    return np.frombuffer(memory, like.dtype, like.size).reshape(like.shape)
+
+
 def shared(array: Array) -> Array:
-    """A copy in memory that processes forked from this one see and change."""
-    memory = mmap.mmap(-1, max(1, array.nbytes))
-    copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+    """A copy in such memory."""
+    copy = shared_zeros(array)
     copy[...] = array
     return copy
 

@@ -242,7 +242,10 @@ class Probe(NamedTuple):
 def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
     """Take steps of a copy of the run; those that warm memory and caches up do not count."""
     recipe = replace(run.recipe, epochs=None, max_steps=1 << 60, max_time=None, patience=0)
-    copy = replace(run, recipe=recipe, history=list(run.history))
+    params = run.model.params
+    model = Model(run.model.config, params.like(params.flat.copy()))
+    slots = {name: slot.copy() for name, slot in run.slots.items()}
+    copy = replace(run, model=model, slots=slots, recipe=recipe, history=list(run.history))
     crew = min(processes, recipe.shards, recipe.batch)
     crew = crew if sys.platform.startswith("linux") else 1
     before = _resident()

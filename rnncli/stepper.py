@@ -22,7 +22,7 @@ from rnncli.nn.model import Batch, Model
 from rnncli.nn.optim import PIECE, gather, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
-from rnncli.parallel import Crew, share, shared
+from rnncli.parallel import Crew, share, shared, shared_zeros
 
 Array = NDArray[Any]
 
@@ -31,9 +31,10 @@ WORTH = 1 << 19  # parameters from which on an update is cut into parts
 
 
 class Stepper:
-    """A model and its slots in shared memory, and the crew that works on them.
+    """A model and its slots, and the crew that works on them.
 
-    `model` and `slots` are copies of those given: they are the ones that the steps change.
+    The steps change the model and the slots given. For several processes they are first moved into
+    memory that these share, where `slots` then has them too: no copy stays behind.
     """
 
     def __init__(
@@ -46,14 +47,16 @@ class Stepper:
         comm: Comm | None = None,
     ) -> None:
         keep_memory()
-        place = shared if processes > 1 else np.copy
-        layout = model.params
-        self.model = Model(model.config, layout.like(place(layout.flat)))
-        self.slots = {name: place(slot) for name, slot in slots.items()}
+        self.model, self.slots, layout = model, slots, model.params
+        if processes > 1:
+            layout.move(shared)
+            for name in slots:
+                slots[name] = shared(slots[name])
         self.recipe, self.comm = recipe, comm or Comm()
         self.shards = min(recipe.shards, recipe.batch)  # of all ranks; `grads` are of this one's
         mine = max(1, len(self._mine(self.shards)))
-        self.grads = [layout.like(place(np.zeros_like(layout.flat))) for _ in range(mine)]
+        zeros = shared_zeros if processes > 1 else np.zeros_like
+        self.grads = [layout.like(zeros(layout.flat)) for _ in range(mine)]
         self.crew = Crew(self._do, min(processes, mine))
         pieces = -(-len(layout.flat) // PIECE)
         count = self.crew.size if len(layout.flat) >= WORTH else 1

@@ -143,7 +143,7 @@ def train(
     begun, done = clock(), run.progress
     rule_slots = {name: run.slots[name] for name in RULES[recipe.rule].slots}
     stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
-    run.model, run.slots = stepper.model, {**run.slots, **stepper.slots}
+    run.slots.update(rule_slots)
     every = valid_every(recipe, plan)
     run.finished = ""
     if run.best is None and run.good is None:

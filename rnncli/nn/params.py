@@ -6,7 +6,7 @@ a slot. Knows nothing of cells or layers: names and shapes come from the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,10 @@ class Params(Mapping[str, Array]):
         self.flat = np.zeros(total, dtype) if flat is None else flat.astype(dtype, copy=False)
         if self.flat.shape != (total,):
             raise ValueError(f"{total} parameters, but a vector of shape {self.flat.shape}")
+        self._look()
+
+    def _look(self) -> None:
+        """Set the views on the vector."""
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
@@ -49,6 +53,11 @@ class Params(Mapping[str, Array]):
     def like(self, flat: Array | None = None) -> Params:
         """The same layout over another vector (zeros by default)."""
         return Params(self.shapes, self.flat.dtype, flat)
+
+    def move(self, place: Callable[[Array], Array]) -> None:
+        """Go on with the copy of the vector that `place` makes; views taken before stay behind."""
+        self.flat = place(self.flat)
+        self._look()
 
     def under(self, prefix: str) -> dict[str, Array]:
         """The views whose names begin with `prefix.`, by the rest of their names."""
