@@ -57,6 +57,9 @@ class Reader:
 
     def step(self, ids: Array, states: States) -> tuple[Array, States]:
         """The next token (B,) of each of B texts: the logits after it (B, V), and the states."""
+        if len(states) == 1:
+            z, state = self._single[0](ids, states[0])
+            return z, (state,)
         told = [read(ids, state) for read, state in zip(self._single, states, strict=True)]
         return self._mixed([z for z, _ in told], 1), tuple(state for _, state in told)
 

@@ -23,6 +23,7 @@ from rnncli.filters import (
     PLAIN,
     Filters,
     draw,
+    draw_one,
     next_token,
     probabilities,
     weigh,
@@ -281,8 +282,15 @@ class Run:
         written: Sequence[Any] = [text.start.known + text.ids for text in texts] if looks else ()
         barred: Sequence[Any] = [self.guard.after(text.ids) for text in texts] if self.guard else ()
         weights = self._weigh(rows, filters, written, barred)
-        u = np.array([text.numbers() for text in texts])
-        tokens, near, whole = draw(weights, u, self.error)
+        u = [text.numbers() for text in texts]
+        if len(u) == 1:
+            token, unsure, mass = draw_one(weights[0], *u[0], self.error)
+            tokens = np.array([token])
+            if mass and not unsure and not self.match:
+                return tokens
+            near, whole = np.array([unsure]), np.array([mass])
+        else:
+            tokens, near, whole = draw(weights, np.array(u), self.error)
         if not whole.all():
             none = whole == 0
             tokens[none], near[none] = NONE, False
@@ -293,7 +301,7 @@ class Run:
         for k in range(len(texts)) if self.match else np.flatnonzero(near).tolist():
             past, bars = (several[k] if len(several) else () for several in (written, barred))
             one = Draw(self, texts[k], rows[k], filters, past, bars, weights[k])
-            token = one.settled(u[k : k + 1]) if near[k] else int(tokens[k])
+            token = one.settled(u[k]) if near[k] else int(tokens[k])
             tokens[k] = self._fitting(texts[k], one, token) if self.match else token
         return tokens
 
@@ -364,9 +372,9 @@ class Draw:
     weights: Array  # (V,) after them
     refused: list[int] = field(default_factory=list)  # after them
 
-    def settled(self, u: Array) -> int:
-        """The token that u (1, 2) falls on, where float32 leaves that open."""
-        return int(draw(self._weigh(self.run.precise_logits(self.of))[None], u).ids[0])
+    def settled(self, u: Sequence[float]) -> int:
+        """The token that two numbers fall on, where float32 leaves that open."""
+        return draw_one(self._weigh(self.run.precise_logits(self.of)), *u)[0]
 
     def without(self, token: int) -> int:
         """Another token: where the filters left no other, they are applied to what is left."""
@@ -375,11 +383,11 @@ class Draw:
         if not self.weights.any():
             self.barred, self.refused = [*self.barred, *self.refused], []
             self.weights = self._weigh(self.z)
-        u = np.array([self.of.numbers()])
-        drawn = draw(self.weights[None], u, self.run.error)
-        if not drawn.whole[0]:
+        u = self.of.numbers()
+        drawn, near, whole = draw_one(self.weights, *u, self.run.error)
+        if not whole:
             return NONE
-        return self.settled(u) if drawn.near[0] else int(drawn.ids[0])
+        return self.settled(u) if near else drawn
 
     def _weigh(self, z: Array) -> Array:
         weights = weigh(z[None], self.filters, [self.written], [self.barred])[0]

@@ -103,14 +103,14 @@ class Text:
     precise: States | None = None  # float64, after `read` ids, the prefix's last and its own
     logits: Array = field(default_factory=lambda: np.zeros((1, 0)))  # (1, V) in float64, after them
     read: int = 0
-    _numbers: list[list[float]] = field(default_factory=list)  # drawn ahead, the next one last
+    _numbers: list[tuple[float, float]] = field(default_factory=list)  # drawn ahead, last first
     _text: str = ""
     _ends: list[int] = field(default_factory=list)  # of each token in the text
 
-    def numbers(self) -> list[float]:
+    def numbers(self) -> tuple[float, float]:
         """The next two of the text's random numbers."""
         if not self._numbers:
-            self._numbers = self.rng.random((AHEAD, 2))[::-1].tolist()
+            self._numbers = [(a, b) for a, b in self.rng.random((AHEAD, 2))[::-1].tolist()]
         return self._numbers.pop()
 
     def write(self, token: int, logprob: float) -> None:

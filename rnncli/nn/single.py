@@ -1,6 +1,6 @@
 """A token of each of B sequences at a time: a network as generating needs it.
 
-The weights are bound once, and what each token adds to the first layer's gates stands in a table:
+The weights are bound once, and what a token adds to the first layer's gates is kept in a table:
 a step is a gather, one small matmul a layer, a few elementwise operations and the head. A large
 matmul is done in pieces, which threads share: the same pieces, and bits, for any number of threads.
 The plain twin is `Model.predict` with a single step, which is also what does the work for networks
@@ -9,7 +9,6 @@ that the short way does not know (`gru-before`, layer norm, projection, two dire
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from rnncli.nn.stack import State
 Array = NDArray[Any]
 
 TABLE = 1 << 23  # entries of the table at most: 32 MiB of float32
+SOON = 1 << 23  # products that a whole table may take at once: some 0.2 ms
 PIECES = 8  # of a large matmul
 LARGE = 1 << 23  # (columns + READ) x weights: some 0.2 ms, below which a thread comes too late
 READ = 4  # columns that could be computed in the time in which the weights are read
@@ -33,7 +33,7 @@ class Single:
     """Reads one token of each sequence: `Single(model)(ids, state)`.
 
     ids (B,), state -> logits (B, V) of the next token, and the new state. What the embedding adds
-    is computed once: the model must not change meanwhile.
+    is computed once for each token: the model must not change meanwhile.
     """
 
     def __init__(self, model: Model, threads: Threads | None = None) -> None:
@@ -47,13 +47,22 @@ class Single:
         )
         if not self.short:
             return
-        self.layers = [
-            (params.under(f"rnn.{k}.fwd"), config.units(k)) for k in range(config.layers)
-        ]
         self.threads = threads or Threads()
         # Turned, so that one column is read through once for many logits: twice as fast.
         self.head_W, self.head_b = np.ascontiguousarray(model.head[0].T), model.head[1]
-        self.first = self._first_gates()
+        layers = [params.under(f"rnn.{k}.fwd") for k in range(config.layers)]
+        # What tokens add to the first layer's gates, a row each, worked out when one is first met.
+        V, rows = config.inputs, len(layers[0]["b"])
+        self.table = np.empty((V, rows), model.dtype) if V * rows <= TABLE else None
+        self.known = np.zeros(V, bool)
+        if config.embed and V * rows * config.embed <= SOON:
+            self._first(np.arange(V), {**layers[0], "b": layers[0]["b"][:, None]})
+        # A text alone is vectors: half the time of arrays with one column.
+        self.vectors = list(zip(layers, map(config.units, range(config.layers)), strict=True))
+        self.columns = [
+            ({n: v[:, None] if v.ndim == 1 else v for n, v in w.items()}, H)
+            for w, H in self.vectors
+        ]
 
     def __call__(self, ids: Array, state: State) -> tuple[Array, State]:
         if not self.short or self.cell.step is None:
@@ -62,55 +71,60 @@ class Single:
         after = State(np.empty_like(state.h), None if state.c is None else np.empty_like(state.c))
         if self.model.config.top:  # narrower: rows below it stay zero
             after = state.zeros()
+        alone = len(ids) == 1
+        part: Any = 0 if alone else slice(None)
         y: Array | None = None
-        for k, (w, H) in enumerate(self.layers):
+        for k, (w, H) in enumerate(self.vectors if alone else self.columns):
             if y is None:
-                a = self.first(ids)
+                a = self._first(ids[part], w)
             else:
                 a = self._times(w["Wx"], y)
-                a += w["b"][:, None]
-            old, new = state.of(k, H, H), after.of(k, H, H)
+                a += w["b"]
+            old, new = state.of(k, H, H, part), after.of(k, H, H, part)
             self.cell.step(a, self._times(w["Wh"], old[0]), w, old, new)
             y = new[0] if y is None or not self.model.config.residual else new[0] + y
         assert y is not None
-        return self._logits(y), after
+        z = self._logits(y.T)
+        return z[None] if alone else z, after
 
     def _times(self, W: Array, y: Array) -> Array:
-        """W (n, H) times y (H, B)."""
-        if W.size * (y.shape[1] + READ) < LARGE:
-            return np.asarray(W @ y)
-        out, pieces = np.empty((len(W), y.shape[1]), y.dtype), _pieces(len(W))
-        self.threads.run(lambda k: np.matmul(W[pieces[k]], y, out=out[pieces[k]]), PIECES)
+        """W (n, H) times y, (H, B) or (H,)."""
+        if W.size * (y.size // len(y) + READ) < LARGE:
+            return np.asarray(W.dot(y))
+        out, pieces = np.empty((len(W), *y.shape[1:]), y.dtype), _pieces(len(W))
+        self.threads.run(lambda k: np.dot(W[pieces[k]], y, out=out[pieces[k]]), PIECES)
         return out
 
     def _logits(self, y: Array) -> Array:
-        """The output layer: y (F, B) -> (B, V)."""
-        y, W, b = y.T, self.head_W, self.head_b
-        if W.size * (len(y) + READ) < LARGE:
-            z = y @ W
+        """The output layer: y (B, F) or (F,) -> (B, V) or (V,)."""
+        W, b = self.head_W, self.head_b
+        if W.size * (y.size // len(W) + READ) < LARGE:
+            z = y.dot(W)
             z += b
             return np.asarray(z)
-        out, pieces = np.empty((len(y), len(b)), y.dtype), _pieces(len(b))
+        out, pieces = np.empty((*y.shape[:-1], len(b)), y.dtype), _pieces(len(b))
 
         def piece(k: int) -> None:
-            z = out[:, pieces[k]]
+            z = out[..., pieces[k]]
             np.matmul(y, W[:, pieces[k]], out=z)
             z += b[pieces[k]]
 
         self.threads.run(piece, PIECES)
         return out
 
-    def _first_gates(self) -> Callable[[Array], Array]:
-        """What tokens (B,) add to the first layer's gates: (G*H, B)."""
-        w, embed = self.layers[0][0], self.model.params.get("embed.W")
-        if self.model.config.inputs * len(w["b"]) > TABLE:
-            b = w["b"][:, None]
-            if embed is None:
-                return lambda ids: w["Wx"][ids].T + b
-            return lambda ids: w["Wx"] @ embed[ids].T + b
-        table = w["Wx"] if embed is None else embed @ w["Wx"].T
-        table = table + w["b"]
-        return lambda ids: np.asarray(table[ids].T)
+    def _first(self, ids: Array, w: dict[str, Array]) -> Array:
+        """What tokens (B,), or one (), add to the first layer's gates: (G*H, B) or (G*H,)."""
+        embed = self.model.params.get("embed.W")
+        if embed is None:
+            return np.asarray(w["Wx"][ids].T + w["b"])
+        if self.table is None:
+            return np.asarray(w["Wx"] @ embed[ids].T + w["b"])
+        known = self.known[ids]
+        if not (known.all() if known.ndim else known):
+            new = np.unique(ids[~known]) if known.ndim else ids
+            self.table[new] = (w["Wx"].dot(embed[new].T) + w["b"]).T
+            self.known[new] = True
+        return np.asarray(self.table[ids].T)
 
 
 def _pieces(n: int) -> list[slice]:

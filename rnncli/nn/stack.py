@@ -42,9 +42,13 @@ class State(NamedTuple):
         """Zeros of the same shape: gradients, or a fresh start."""
         return State(np.zeros_like(self.h), None if self.c is None else np.zeros_like(self.c))
 
-    def of(self, k: int, H: int, P: int) -> tuple[Array, ...]:
-        """What layer and direction k holds: the first P and H rows, zeros lie below them."""
-        return (self.h[k, :P],) if self.c is None else (self.h[k, :P], self.c[k, :H])
+    def of(self, k: int, H: int, P: int, part: int | slice = slice(None)) -> tuple[Array, ...]:
+        """What layer and direction k holds: the first P and H rows, zeros lie below them.
+
+        `part` is which sequences: one of them as a vector.
+        """
+        h = self.h[k, :P, part]
+        return (h,) if self.c is None else (h, self.c[k, :H, part])
 
     def put(self, k: int, parts: tuple[Array, ...]) -> None:
         """The inverse of `of`."""
