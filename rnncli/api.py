@@ -25,7 +25,7 @@ from rnncli.evaluation import Split as Units
 from rnncli.mapped import blocks
 from rnncli.mpi import Comm
 from rnncli.nn.model import Model
-from rnncli.parallel import Part
+from rnncli.parallel import Crew, Part
 from rnncli.sampling import Filters, Sample
 from rnncli.sampling import generate as draw
 from rnncli.stepper import whole
@@ -152,10 +152,11 @@ def begin(
     run: TrainRun | None = None,
     comm: Comm | None = None,
     start: LanguageModel | None = None,
+    processes: int = 1,
 ) -> Session:
     """A session that starts at the beginning, or goes on with `run`, alone or with other ranks.
 
-    `start` is the model to begin with.
+    `start` is the model to begin with; `processes` share each validation.
     """
     comm = comm or Comm()
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
@@ -173,7 +174,9 @@ def begin(
     carried = tokenizer.bos is not None and recipe.batching == "consecutive"
     valid = dataset.splits.get("valid")
     some = valid is not None and len(valid.ids) > 1
-    validate = validator(tokenizer, valid, recipe, comm) if valid is not None and some else None
+    validate = None
+    if valid is not None and some:
+        validate = validator(tokenizer, valid, recipe, comm, processes)
     language = LanguageModel(run.result, tokenizer, carried, data, run.history)
     return Session(language, run, plan, validate, comm)
 
@@ -186,17 +189,24 @@ def identity(language: LanguageModel) -> str:
 
 
 def validator(
-    tokenizer: Tokenizer, valid: Units, recipe: Recipe, comm: Comm | None = None
+    tokenizer: Tokenizer, valid: Units, recipe: Recipe, comm: Comm | None = None, processes: int = 1
 ) -> Callable[[Model], float]:
-    """What judges a model while it is trained: the mean nats a token of a split."""
+    """What judges a model while it is trained: the mean nats a token of a split.
+
+    It is cut into as many shards as a batch, so that the sum depends on them alone.
+    """
     comm = comm or Comm()
     held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
     if tokenizer.bos is None or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
-    part = Part(held, comm.rank, comm.size)
+    mine = range(comm.rank, recipe.shards, comm.size)
 
     def validate(model: Model) -> float:
-        score = score_plan(model, tokenizer, part)
+        def shard(k: int) -> Score:
+            return score_plan(model, tokenizer, Part(held, k, recipe.shards))
+
+        with Crew(shard, min(processes, len(mine))) as crew:  # a fork has the model of this moment
+            score = sum(crew.map(mine), Score())
         return comm.total(score.nats) / comm.total(score.tokens)
 
     return validate

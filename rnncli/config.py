@@ -18,7 +18,7 @@ from rnncli.errors import ConfigError, shown
 GATES = {"lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1}
 RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
-    "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "asgd": 1.0,
+    "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
 }  # fmt: skip
 SCHEDULES = (
     "constant", "linear", "cosine", "step", "exponential", "halve-on-rise", "divide-on-plateau",
@@ -231,9 +231,10 @@ class Recipe(Settings):
     lr: float | None = setting(
         None, "Learning rate; the default depends on the optimizer.", least=0
     )
-    momentum: float = setting(
-        0.9, "momentum, nesterov: share of the velocity kept.", least=0, below=1
-    )
+    momentum: float | None = setting(
+        None, "momentum, nesterov, muon: share of the velocity kept (default: 0.9; muon: 0.95).",
+        least=0, below=1,
+    )  # fmt: skip
     decay: float = setting(0.99, "rmsprop: share of the mean square kept.", least=0, below=1)
     rho: float = setting(0.9, "adadelta: share of the mean squares kept.", least=0, below=1)
     beta1: float = setting(0.9, "adam: share of the mean kept.", least=0, below=1)
@@ -300,6 +301,13 @@ class Recipe(Settings):
     def rule(self) -> str:
         """The update rule; asgd is sgd with averaging on top."""
         return "sgd" if self.optimizer == "asgd" else self.optimizer
+
+    @property
+    def kept(self) -> float:
+        """The share of the velocity that is kept."""
+        if self.momentum is not None:
+            return self.momentum
+        return 0.95 if self.optimizer == "muon" else 0.9
 
     @property
     def rate(self) -> float:

@@ -111,7 +111,7 @@ def forecast(
     split = dataset.splits["train"]
     base = _resident()
     probe = _steps(run, session.plan, processes, SECONDS)
-    valid = _validation(session, dataset, probe.rate)
+    valid = _validation(session, dataset, probe.rate, processes)
     save = _save(session)
     length = session.plan.length(run.epoch)
     apart = len(split.starts) - 1 if isinstance(session.plan, Sentences) else 1
@@ -131,7 +131,7 @@ def forecast(
         parameters=parameters(config),
         flops_per_token=flops(config),
         memory=base + counted,
-        memory_measured=_peak() + probe.memory,
+        memory_measured=_peak() + probe.memory - probe.copied,
         processes=probe.processes,
         tokens_per_second=probe.rate,
         measured_steps=probe.steps,
@@ -185,14 +185,15 @@ def memory(config: Config, recipe: Recipe, tokens: int, judged: int = 0, process
     """Bytes of the arrays that a run adds to its model.
 
     Parameters, their best values, gradients by shard and the slots; and what each process holds of
-    its shard of a batch of so many tokens. The first process scores `judged` tokens at a time, too.
+    its shard of a batch of so many tokens, and of a validation of `judged` tokens at a time.
     """
     total = sum(parameters(config).values())
     shards = min(recipe.shards, recipe.batch)
-    vectors = 2 + shards + len(RULES[recipe.rule].slots)
+    vectors = 1 + shards + len(RULES[recipe.rule].slots)
     shard = -(-tokens // shards) * _column(config, config.classes)
-    first = max(shard, judged * _column(config, 0))
-    return FLOAT * (total * vectors + first + (min(processes, shards) - 1) * shard)
+    scored = -(-judged // shards) * _column(config, 0)
+    others = (min(processes, shards) - 1) * (shard + scored)  # those that train wait meanwhile
+    return FLOAT * (total * vectors + max(shard, scored) + others)
 
 
 def _column(config: Config, classes: int) -> int:
@@ -236,6 +237,7 @@ class Probe(NamedTuple):
     steps: int
     processes: int
     memory: int  # of the other processes: as much as this one needed for its share of a batch
+    copied: int  # bytes of what the run itself has already
     busy: float  # the share of the time in which this process computed
 
 
@@ -264,12 +266,12 @@ def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
             break
     rate, busy = tokens / (now - start), (time.process_time() - worked) / (now - start)
     reports.close()
-    vectors = 1 + min(recipe.shards, recipe.batch) + len(RULES[recipe.rule].slots)
-    grown = _peak() - before - FLOAT * vectors * len(run.model.params.flat)
-    return Probe(rate, steps, crew, (crew - 1) * max(0, grown), busy)
+    vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.rule].slots)
+    grown = _peak() - before - vector * (copies + min(recipe.shards, recipe.batch))
+    return Probe(rate, steps, crew, (crew - 1) * max(0, grown), vector * copies, busy)
 
 
-def _validation(session: Session, dataset: Dataset, rate: float) -> float:
+def _validation(session: Session, dataset: Dataset, rate: float, processes: int) -> float:
     """Seconds of a validation, from as much of it as takes a second or two."""
     if session.validate is None:
         return 0.0
@@ -282,7 +284,7 @@ def _validation(session: Session, dataset: Dataset, rate: float) -> float:
             part = Part(valid.ids[: int(valid.starts[units])], valid.starts[: units + 1])
         else:
             part = Part(valid.ids[:most], np.array([0, most]))
-    judge = validator(dataset.tokenizer, part, recipe)
+    judge = validator(dataset.tokenizer, part, recipe, processes=processes)
     start = time.perf_counter()
     judge(session.run.model)
     return (time.perf_counter() - start) * len(valid.ids) / len(part.ids)

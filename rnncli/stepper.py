@@ -19,7 +19,7 @@ from rnncli.config import Recipe
 from rnncli.mpi import Comm
 from rnncli.nn.machine import keep_memory
 from rnncli.nn.model import Batch, Model
-from rnncli.nn.optim import PIECE, gather, update
+from rnncli.nn.optim import PIECE, Share, gather, shares, update
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
 from rnncli.parallel import Crew, share, shared, shared_zeros
@@ -62,6 +62,8 @@ class Stepper:
         count = self.crew.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
+        matrices = self.model.matrices() if recipe.rule == "muon" else []
+        self.updates = shares(len(layout.flat), matrices, self.crew.size if matrices else count)
 
     def gradient(
         self, work: Work, carried: State | None, scale: float, seed: tuple[int, int] | None = None
@@ -105,7 +107,9 @@ class Stepper:
         """Clip the gradient, whose norm this is, and take step number `step` (from 1)."""
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
-        self.crew.map([("_apply", part, factor, rate, step) for part in self.parts])
+        self.crew.map([("_apply", share, factor, rate, step) for share in self.updates])
+        if self.recipe.rule == "muon" and self.comm.size > 1:  # products round in many ways
+            self.model.params.flat[:] = self.comm.tell(self.model.params.flat)
 
     def close(self) -> None:
         """End the crew."""
@@ -135,12 +139,11 @@ class Stepper:
         first, *others = (grad.flat[part] for grad in self.grads)
         return gather(first, others)
 
-    def _apply(self, part: slice, factor: float, rate: float, step: int) -> None:
+    def _apply(self, share: Share, factor: float, rate: float, step: int) -> None:
         recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
         limit = recipe.clip if recipe.clip_by == "element" else 0.0
-        slots = {name: slot[part] for name, slot in self.slots.items()}
         with np.errstate(over="ignore", invalid="ignore"):
-            update(recipe.rule, params[part], grad[part], slots, rate, step, recipe, factor, limit)
+            update(recipe.rule, params, grad, self.slots, rate, step, recipe, factor, limit, share)
 
 
 def whole(state: State, shards: int, comm: Comm) -> State:

@@ -23,6 +23,7 @@ STEPS = 50
 NETWORKS = {  # with dropout the shards have to be the same ones: 12 can be shared by 1 to 4 ranks
     "lstm": ({"layers": 2}, {"batching": "consecutive", "reset": 0.1}),
     "gru": ({"cell": "gru", "embed": 4}, {"batching": "sentences", "clip_by": "element"}),
+    "muon": ({"embed": 4, "cell": "gru"}, {"batching": "consecutive", "optimizer": "muon"}),
     "dropout": ({"dropout": 0.3}, {"batching": "consecutive", "shards": 12}),
 }
 

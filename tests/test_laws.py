@@ -23,10 +23,10 @@ from networks import (
 )
 
 from rnncli.config import Config, Recipe
-from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, unpack
+from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import gather_backward, gather_forward
-from rnncli.nn.optim import RULES, clip_norm, update
+from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, shares, update
 from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
 
 
@@ -383,3 +383,79 @@ def test_one_batch_can_be_learned_by_heart(cell):
         clip_norm(grads.flat, recipe.clip)
         update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
     assert model.nats(batch, state)[0].mean() < 0.02
+
+
+def quintic(lengths):
+    """Five steps of the iteration on singular values, which it leaves their directions."""
+    for _ in range(5):
+        lengths = 3.4445 * lengths - 4.7750 * lengths**3 + 2.0315 * lengths**5
+    return lengths
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (12, 4), (4, 12), (1, 5), (1, 1)])
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_orthogonalised_keeps_directions_and_makes_all_lengths_alike(shape, size):
+    g = size * np.random.default_rng(3).standard_normal(shape)
+    u, s, v = np.linalg.svd(g, full_matrices=False)
+    s = quintic(s / np.linalg.norm(s))
+    np.testing.assert_allclose(u.T @ orthogonalised(g) @ v.T, np.diag(s), rtol=0, atol=1e-10)
+    u, _, v = np.linalg.svd(np.linspace(-1, 1, 9 * 7).reshape(9, 7) ** 3 + np.eye(9, 7))
+    s = np.linalg.svd(orthogonalised(u[:, :7] * np.geomspace(1, 1 / 300, 7) @ v))[1]
+    assert np.all((s > 0.65) & (s < 1.25))
+
+
+def test_what_is_zero_stays_zero_when_made_orthogonal():
+    np.testing.assert_array_equal(orthogonalised(np.zeros((3, 2))), np.zeros((3, 2)))
+
+
+def test_a_step_of_muon_worked_by_hand():
+    """The gradient is twice a rotation: its singular values are alike."""
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    length = quintic(1 / math.sqrt(2))  # of each after division by the norm
+    p, mean = np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros((2, 2))
+    muon(p, 2 * turn, mean, 0.5, Recipe(optimizer="muon", weight_decay=0.1))
+    close(mean, 0.05 * 2 * turn)  # momentum 0.95
+    close(p, 0.95 * np.array([[1, 2], [3, 4]]) - 0.5 * 0.2 * math.sqrt(2) * length * turn)
+
+
+@pytest.mark.parametrize(
+    ("settings", "turned"),
+    [
+        ({"cell": "lstm", "embed": 5}, ["rnn.0.fwd.Wx", "rnn.0.fwd.Wh"]),
+        ({"cell": "gru"}, ["rnn.0.fwd.Wh"]),
+        ({"cell": "gru", "layers": 2, "top": 4},
+         ["rnn.0.fwd.Wh", "rnn.1.fwd.Wx", "rnn.1.fwd.Wh"]),
+        ({"cell": "lstm", "embed": 5, "proj": 3},
+         ["rnn.0.fwd.Wx", "rnn.0.fwd.Wh", "rnn.0.fwd.Wp"]),
+        ({"cell": "rnn", "embed": 6, "tied": True}, ["rnn.0.fwd.Wx", "rnn.0.fwd.Wh"]),
+        ({"cell": "rnn", "embed": 2, "inputs": 6}, ["rnn.0.fwd.Wx", "rnn.0.fwd.Wh", "head.W"]),
+    ],
+)  # fmt: skip
+def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
+    config = Config(**{"inputs": 9, "hidden": 6, **settings})
+    model = Model(config, Params(shapes(config), np.float64))
+    for k, (place, shape) in enumerate(model.matrices(), 1):
+        assert shape[0] in (config.hidden, config.top, config.proj, config.inputs)
+        assert not model.params.flat[place].any()  # no element is in two
+        model.params.flat[place] = np.full(shape, k).ravel()
+    assert [name for name, value in model.params.items() if value.any()] == turned
+    for name in turned:
+        value = model.params[name]
+        assert value.all()
+        gates = 1 if name.endswith(("Wp", "head.W")) else config.gates
+        assert [len(np.unique(gate)) for gate in np.split(value, gates)] == [1] * gates
+        assert len(np.unique(value)) == gates
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_hold_every_parameter_once(count, monkeypatch):
+    monkeypatch.setattr("rnncli.nn.optim.PIECE", 16)
+    config = Config(9, hidden=6, embed=5, layers=2)
+    model = Model(config, Params(shapes(config), np.float64))
+    size = len(model.params.flat)
+    for matrices in ([], model.matrices()):
+        held = np.zeros(size, int)
+        for share in shares(size, matrices, count):
+            for place in [*share.runs, *(place for place, _ in share.matrices)]:
+                held[place] += 1
+        assert (held == 1).all()

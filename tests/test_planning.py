@@ -102,7 +102,9 @@ def timed(monkeypatch, session, step, valid, save):
 
     monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=clock, process_time=clock))
     monkeypatch.setattr(training, "_step", lasting(take, step))
-    monkeypatch.setattr(planning, "validator", lambda *given: lasting(lambda model: 0.0, valid))
+    monkeypatch.setattr(
+        planning, "validator", lambda *given, **_: lasting(lambda model: 0.0, valid)
+    )
     session.validate, session.save = lasting(judge, valid), lasting(keep, save)
     return clock
 
@@ -177,7 +179,7 @@ def hints(data, monkeypatch, rates=(1000.0, 1000.0), valid=0.0, processes=1, bus
     session, dataset = begin(data, **given)
     found = iter(rates)
     monkeypatch.setattr(
-        planning, "_steps", lambda *given: planning.Probe(next(found), 10, processes, 0, busy)
+        planning, "_steps", lambda *given: planning.Probe(next(found), 10, processes, 0, 0, busy)
     )
     monkeypatch.setattr(planning, "_validation", lambda *given: valid)
     monkeypatch.setattr(planning, "_save", lambda *given: 0.0)

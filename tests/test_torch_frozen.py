@@ -13,7 +13,7 @@ import pytest
 from rnncli.config import Config, Recipe
 from rnncli.interop import from_torch, to_torch
 from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
-from rnncli.nn.optim import RULES, clip_norm, update
+from rnncli.nn.optim import RULES, clip_norm, shares, update
 from rnncli.nn.stack import Source, stack_backward, stack_forward
 
 DATA = Path(__file__).parent / "data"
@@ -108,6 +108,8 @@ def check_optimizer(start, end):
     config, recipe = Config(**settings), Recipe(**recipe)
     model = Model(config, parameters(config, first))
     slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
+    matrices = model.matrices() if recipe.rule == "muon" else []
+    (share,) = shares(len(model.params.flat), matrices, 1)
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
         x, y = whole(ids, first["lengths"]), whole(targets, first["lengths"])
@@ -115,7 +117,9 @@ def check_optimizer(start, end):
         found = model.gradients(Batch(x.data, y.data, x.steps), model.zero_state(x.steps.B), grads)
         losses.append(found.nats.mean())
         norms.append(clip_norm(grads.flat, recipe.clip))
-        update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+        update(
+            recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe, share=share
+        )
     close(losses, last["losses"])
     close(norms, last["norms"])
     for name, value in from_torch(config, last).items():

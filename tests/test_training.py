@@ -72,7 +72,7 @@ def test_every_cell_learns_a_small_text_by_heart(cell, starts):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "adadelta",
-                                       "rmsprop", "adam", "adamw", "asgd"])  # fmt: skip
+                                       "rmsprop", "adam", "adamw", "muon", "asgd"])  # fmt: skip
 def test_every_optimizer_learns_at_its_own_rate(optimizer):
     recipe = Recipe(batch=4, bptt=16, optimizer=optimizer, max_steps=150)
     run, plan = begin(recipe, cell="gru", hidden=16)
@@ -106,6 +106,9 @@ RUNS = {
         Recipe(epochs=3, random_bptt=True, batching="consecutive", optimizer="adamw",
                weight_decay=0.01, schedule="step", factor=0.7),
         {"dropout": 0.2, "dropout_weight": 0.2, "variational": True, "embed": 5},
+    ),
+    "gru muon": (
+        Recipe(epochs=3, optimizer="muon", weight_decay=0.1), {"cell": "gru", "embed": 5},
     ),
     "lstm sentences patience": (
         Recipe(epochs=6, batching="sentences", optimizer="adadelta", patience=3, valid_every=5),
@@ -183,13 +186,16 @@ def test_the_gradient_of_shards_is_that_of_the_whole_batch(cell, starts):
 
 
 @pytest.mark.parametrize("clip_by", ["norm", "element"])
-def test_the_number_of_processes_does_not_change_a_bit(clip_by, monkeypatch):
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_the_number_of_processes_does_not_change_a_bit(clip_by, optimizer, monkeypatch):
     monkeypatch.setattr("rnncli.stepper.WORTH", 1)  # updates in parts, small as they are
     monkeypatch.setattr("rnncli.nn.optim.PIECE", 64)
     monkeypatch.setattr("rnncli.stepper.PIECE", 64)
 
     def trained(processes):
-        recipe = Recipe(batch=5, bptt=7, shards=3, max_steps=12, clip=0.1, clip_by=clip_by)
+        recipe = Recipe(
+            batch=5, bptt=7, shards=3, max_steps=12, clip=0.1, clip_by=clip_by, optimizer=optimizer
+        )
         run, plan = begin(recipe, dropout=0.2, layers=2)
         list(train(run, plan, held_out, processes=processes))
         return facts(run)

@@ -195,7 +195,7 @@ def train(
         run = comm.tell(run)  # so that the other ranks need the data only
         if run is None:
             return
-        session = api.begin(dataset, run.model.config, run.recipe, run, comm)
+        session = api.begin(dataset, run.model.config, run.recipe, run, comm, processes=threads)
         if not quiet:
             note(described(session))
         if plan:

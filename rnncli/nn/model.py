@@ -17,6 +17,7 @@ from rnncli.errors import ConfigError
 from rnncli.nn.cells import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import dropout_mask, gather_backward, gather_forward, squared_error
+from rnncli.nn.optim import Matrix
 from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params, orthogonal
 from rnncli.nn.stack import DIRECTIONS, Source, State, dropped, stack_backward, stack_forward
@@ -113,6 +114,30 @@ class Model:
     def head(self) -> tuple[Array, Array]:
         """The output layer's weights (K, S*P) and bias (K,)."""
         return self.params["embed.W" if self.config.tied else "head.W"], self.params["head.b"]
+
+    def matrices(self) -> list[Matrix]:
+        """The weights between layers, gate by gate, which the rule `muon` turns.
+
+        Not what has a row for each token: embeddings, one-hot inputs, and an output layer of more
+        tokens than it has inputs.
+        """
+        config, out, start = self.config, list[Matrix](), 0
+        one_hot = not config.embed and config.head != "values"
+        for name, values in self.params.items():
+            last = name.rsplit(".", 1)[1]
+            weights = last in ("Wh", "Wx", "Wp") and not (
+                one_hot and last == "Wx" and name.startswith("rnn.0.")
+            )
+            if weights or (name == "head.W" and values.shape[0] <= values.shape[1]):
+                rows = (
+                    config.units(int(name.split(".")[1])) if last in ("Wh", "Wx") else len(values)
+                )
+                shape = rows, values.shape[1]
+                for row in range(0, len(values), rows):
+                    at = start + row * shape[1]
+                    out.append(Matrix(slice(at, at + rows * shape[1]), shape))
+            start += values.size
+        return out
 
     def zero_state(self, B: int) -> State:
         """The state of B sequences that have not begun."""

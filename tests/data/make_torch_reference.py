@@ -11,6 +11,7 @@ import json
 import sys
 from itertools import product
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -28,6 +29,32 @@ CELLS = {
     "lstm-projected": {"cell": "lstm", "proj": P},
     "gru": {"cell": "gru"},
 }
+
+
+class MuonByGate:
+    """torch's Muon, in float64, for the lstm's weights gate by gate, and AdamW for the rest."""
+
+    def __init__(self, learned, muon, adam):
+        self.stacked = learned[1:3]  # after the embedding: weight_ih, weight_hh
+        self.gates = [w.detach().chunk(4) for w in self.stacked]  # views: steps change the weights
+        self.rules = [
+            torch.optim.Muon([gate for gates in self.gates for gate in gates], **muon),
+            torch.optim.AdamW([learned[0], *learned[3:]], **adam),
+        ]
+        self.learned = learned
+
+    def zero_grad(self):
+        for value in self.learned:
+            value.grad = None
+
+    def step(self):
+        for w, gates in zip(self.stacked, self.gates, strict=True):
+            for gate, gradient in zip(gates, w.grad.chunk(4), strict=True):
+                gate.grad = gradient
+        with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.double):
+            for rule in self.rules:
+                rule.step()
+
 
 OPTIMIZERS = {  # our recipe, and what makes the same of torch
     "sgd": ({"lr": 0.5}, torch.optim.SGD, {"lr": 0.5}),
@@ -62,6 +89,19 @@ OPTIMIZERS = {  # our recipe, and what makes the same of torch
         {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, "weight_decay": 0.3},
         torch.optim.AdamW,
         {"lr": 0.02, "betas": (0.8, 0.95), "weight_decay": 0.3, "eps": 1e-8},
+    ),
+    "muon": (
+        {"lr": 0.02, "momentum": 0.7, "weight_decay": 0.3},
+        MuonByGate,
+        {
+            "muon": {
+                "lr": 0.02,
+                "momentum": 0.7,
+                "weight_decay": 0.3,
+                "adjust_lr_fn": "match_rms_adamw",
+            },
+            "adam": {"lr": 0.02, "betas": (0.9, 0.999), "weight_decay": 0.3, "eps": 1e-8},
+        },
     ),
 }
 STEPS, CLIP = 10, 0.25
