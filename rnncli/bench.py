@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import platform
 import resource
@@ -34,6 +35,12 @@ SHAPES = {  # V, H = E, layers, T, B
     "words-650x2": (10000, 650, 2, 35, 20),
 }
 CELLS = ("lstm", "gru")
+# What ratios to PyTorch should be: of training by shape, and the geometric means of each kind.
+WANTED = {"char-128": 1.0, "char-128x2": 1.0, "char-512": 1.0, "lyrics-256": 1.0,
+          "comments-100": 1.5, "words-200x2": 1.5, "words-650x2": 1.0}  # fmt: skip
+MEANS = {"train": 1.3, "generate-1": 5.0, "generate-64": 1.5}
+MEMORY = 0.5  # and the most of memory in training
+SHARDS = 2  # of a batch
 KINDS = ("train", "generate-1", "generate-64")
 LARGE = 1 << 20  # weights of an output layer with which texts are generated shorter
 STARTS = 7  # times that a command is started
@@ -44,8 +51,10 @@ def figures(
 ) -> Iterator[dict[str, Any]]:
     """A row for each shape, cell and kind: tokens/s and peak MiB of each side, and the ratio.
 
-    Also the machine's rate of float32 matrix products in the same run, and the share of it that
-    training reaches.
+    Of training also the machine's rate of float32 matrix products in the same run, the share of it
+    that is reached, and `products`: the tokens/s if all else than its matrix products took no time.
+    Of one text the microseconds a token, and the GB/s at which the weights are read. `below` says
+    of a ratio that is not as wanted where the time or the memory goes.
     """
     sides = ["ours", *([against] if against else [])]
     for shape in shapes:
@@ -66,7 +75,41 @@ def figures(
                     gflops = _child("ours", "sgemm", shape, cell, 1.0, threads)["rate"]
                     row["sgemm_gflops"] = round(gflops)
                     row["share"] = round(row["ours"] * flops(shape, cell) / 1e9 / gflops, 2)
-                yield row
+                    row["products"] = round(
+                        _child("ours", "products", shape, cell, 1.0, threads)["rate"]
+                    )
+                if kind == "generate-1":
+                    row["us"] = round(1e6 / row["ours"], 1)
+                    row["gb_s"] = round(row["ours"] * flops(shape, cell) / 6 * 4 / 1e9, 1)
+                yield {**row, **_below(row, against)}
+
+
+def _below(row: dict[str, Any], against: str | None) -> dict[str, str]:
+    """What falls short of what is wanted in a row, and what was measured of it."""
+    if not against:
+        return {}
+    why = []
+    if row["kind"] == "train" and row["ratio"] < WANTED[row["shape"]]:
+        inside, alone = row["ours"] / row["products"], row["products"] / row[against]
+        why.append(
+            f"ratio below {WANTED[row['shape']]}: {inside:.0%} of the time is matrix products, "
+            f"which alone would be {alone:.2f} times as fast as all of {against}"
+        )
+    if row["kind"] == "train" and row["memory_ratio"] > MEMORY:
+        V, H, *_ = SHAPES[row["shape"]]
+        weights = 2 * V * H + flops(row["shape"], row["cell"]) // 6 - H * V
+        why.append(
+            f"memory above {MEMORY}: parameters and {SHARDS} gradients, one of each shard, are "
+            f"{(1 + SHARDS) * weights * 4 >> 20} of {row['ours_mib']} MiB"
+        )
+    if row["kind"] == "generate-1" and row["ratio"] < MEANS["generate-1"]:
+        why.append(
+            f"ratio below {MEANS['generate-1']}: {row['us']} us a token, in which {row['gb_s']} "
+            "GB/s of weights are read"
+        )
+    if row["kind"] == "generate-64" and row["ratio"] < MEANS["generate-64"]:
+        why.append(f"ratio below {MEANS['generate-64']}")
+    return {"below": "; ".join(why)} if why else {}
 
 
 def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
@@ -110,6 +153,52 @@ def _elapsed(words: list[str]) -> float:
         subprocess.run([sys.executable, *words], check=True, capture_output=True)
         times.append(time.perf_counter() - begin)
     return statistics.median(times[1:])
+
+
+def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
+    """The matrix products of a step of one shard: how often, and (rows, inner) x (inner, columns).
+
+    As the engine has them: a vocabulary smaller than the batch goes through the input weights once.
+    """
+    V, H, L, T, B = SHAPES[shape]
+    n, G = B // SHARDS, {"lstm": 4, "gru": 3}[cell] * H
+    N = T * n
+    inputs = [(L - 1, G, H, N), (L - 1, H, G, N), (L - 1, G, N, H)]
+    if V < N:
+        inputs += [(1, V, H, G), (1, G, V, H), (1, V, G, H)]
+        inputs += [(1, G, V, N), (1, G, N, V)] if V <= 256 else []  # of one-hot inputs
+    else:
+        inputs += [(1, G, H, N), (1, H, G, N), (1, G, N, H)]
+    return [*inputs, (L * T, G, H, n), (L * T, H, G, n), (L, G, N, H),
+            (1, V, H, N), (1, H, V, N), (1, V, N, H)]  # fmt: skip
+
+
+def _products(shape: str, cell: str, seconds: float, threads: int) -> float:
+    """Tokens/s of training if only its matrix products took time."""
+    import numpy as np
+
+    from rnncli.parallel import Crew
+
+    def one(shape: tuple[int, int, int, int]) -> tuple[int, Any, Any, Any]:
+        times, rows, inner, columns = shape
+        a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+        return times, a, b, np.empty((rows, columns), np.float32)
+
+    made = [one(product) for product in products(shape, cell)]
+
+    def shard(_: int) -> None:
+        for times, a, b, out in made:
+            for _ in range(times):
+                np.matmul(a, b, out=out)
+
+    _, _, _, T, B = SHAPES[shape]
+    with Crew(shard, min(threads, SHARDS)) as crew:
+
+        def step() -> int:
+            crew.map(range(SHARDS))
+            return T * B
+
+        return _rate(step, seconds)
 
 
 def machine() -> dict[str, Any]:
@@ -172,7 +261,8 @@ def _texts(kind: str, shape: str) -> tuple[int, int]:
     return (1, 150 if large else 500) if kind == "generate-1" else (64, 30 if large else 100)
 
 
-def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
+def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tuple[float, float]:
+    """Tokens/s, and MiB of other processes."""
     import numpy as np
 
     from rnncli.batches import Work
@@ -187,7 +277,7 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
     rng = np.random.default_rng(0)
     model = Model.initial(Config(V, cell=cell, hidden=H, embed=H, layers=L))
     if kind == "train":
-        recipe = Recipe(optimizer="sgd", batch=B, clip=5.0)
+        recipe = Recipe(optimizer="sgd", batch=B, clip=5.0, shards=SHARDS)
         stepper, steps = Stepper(model, recipe, {}, processes=threads), Steps.dense(T, B)
         state = model.zero_state(B)
 
@@ -198,7 +288,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
             stepper.apply(stepper.gather(), 0.1, 1)
             return T * B
 
-        return _rate(step, seconds)
+        rate = _rate(step, seconds)
+        return rate, sum(_own(child.pid) for child in multiprocessing.active_children())
     letters = [chr(0x4E00 + k) for k in range(V - 1)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
     num, length = _texts(kind, shape)
@@ -210,7 +301,15 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> flo
         )  # fmt: skip
         return sum(len(sample.ids) for sample in drawn)
 
-    return _rate(write, seconds)
+    return _rate(write, seconds), 0.0
+
+
+def _own(pid: int | None) -> float:
+    """MiB that a process shares with no other; 0 where the system does not say."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return 0.0
 
 
 def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
@@ -301,13 +400,17 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
 
 def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str) -> None:
     """One measurement."""
+    others = 0.0
     if kind == "sgemm":
         rate = _sgemm(float(seconds))
+    elif kind == "products":
+        rate = _products(shape, cell, float(seconds), int(threads))
+    elif side == "ours":
+        rate, others = _ours(kind, shape, cell, float(seconds), int(threads))
     else:
-        measure = _ours if side == "ours" else _torch
-        rate = measure(kind, shape, cell, float(seconds), int(threads))
+        rate = _torch(kind, shape, cell, float(seconds), int(threads))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rate": rate, "mib": peak}))
+    print(json.dumps({"rate": rate, "mib": peak + others}))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,6 @@ class Stepper:
         self, k: int, work: Work, before: State | None, scale: float, seed: tuple[int, int] | None
     ) -> tuple[float, State]:
         grad: Params = self.grads[k // self.comm.size]
-        grad.flat[:] = 0
         state = self.model.state_from(before, work.carried, work.steps.B)
         rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
         batch = Batch(work.x, work.y, work.steps)

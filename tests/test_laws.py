@@ -69,7 +69,7 @@ def test_three_chunks_with_carried_state_are_one_pass_forward_and_backward(cell)
     config, model, batch, state = real_stack(cell)
     dy = np.random.default_rng(9).standard_normal((config.width, T * B))
     dend = State(*(None if part is None else part[..., ::-1].copy() for part in state))
-    whole, grads = model.params.like(), model.params.like()
+    whole, grads, total = model.params.like(), model.params.like(), 0
     y, after, cache = stack_forward(model.params, config, Source(batch.x), state, DENSE)
     dx, dstate = stack_backward(dy, dend, config, cache, whole)
 
@@ -84,11 +84,12 @@ def test_three_chunks_with_carried_state_are_one_pass_forward_and_backward(cell)
     for columns, cache in reversed(chunks):
         dx_part, dend = stack_backward(dy[:, columns], dend, config, cache, grads)
         close(dx_part, dx[:, columns])
+        total = total + grads.flat
     close(dend.h, dstate.h)
     if state.c is not None:
         close(carried.c, after.c)
         close(dend.c, dstate.c)
-    close(grads.flat, whole.flat)
+    close(total, whole.flat)
 
 
 @cells
@@ -147,18 +148,18 @@ def test_a_layer_can_be_used_twice_before_either_backward(cell):
     rng = np.random.default_rng(4)
     uses = [(batch.x, state), (rng.standard_normal((E, RAGGED.N)), state.zeros())]
     steps = [DENSE, RAGGED]
-    together, apart = model.params.like(), model.params.like()
+    together, apart = [model.params.like() for _ in uses], model.params.like()
     dys = [rng.standard_normal((config.width, s.N)) for s in steps]
 
     def forward(k):
         return stack_forward(model.params, config, Source(uses[k][0]), uses[k][1], steps[k])
 
     caches = [forward(k)[2] for k in (0, 1)]
-    both = [stack_backward(dys[k], state.zeros(), config, caches[k], together)[0] for k in (0, 1)]
+    both = [stack_backward(dys[k], state.zeros(), config, caches[k], together[k]) for k in (0, 1)]
     for k in (1, 0):
         dx, _ = stack_backward(dys[k], state.zeros(), config, forward(k)[2], apart)
-        np.testing.assert_array_equal(dx, both[k])
-    close(together.flat, apart.flat)
+        np.testing.assert_array_equal(dx, both[k][0])
+        np.testing.assert_array_equal(apart.flat, together[k].flat)
 
 
 @cells
@@ -212,13 +213,17 @@ def test_a_state_taken_from_another_is_a_copy(cell):
 
 
 @cells
-def test_gradients_are_added_to_what_is_there(cell):
-    model, batch, state = drawn(language_model(cell, "tied"), RAGGED, np.random.default_rng(6))
-    once, twice = model.params.like(), model.params.like()
-    model.gradients(batch, state, once)
-    for _ in range(2):
-        model.gradients(batch, state, twice)
-    close(twice.flat, 2 * once.flat)
+@pytest.mark.parametrize("how", INPUTS)
+@pytest.mark.parametrize("settings", [{}, {"layers": 2, "layer_norm": True}], ids=["one", "two"])
+def test_gradients_replace_what_was_there(cell, how, settings):
+    model, batch, state = drawn(
+        language_model(cell, how, **settings), RAGGED, np.random.default_rng(6)
+    )
+    grads, again = model.params.like(), model.params.like()
+    again.flat[:] = np.nan
+    model.gradients(batch, state, grads)
+    model.gradients(batch, state, again)
+    np.testing.assert_array_equal(grads.flat, again.flat)
 
 
 @cells

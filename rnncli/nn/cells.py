@@ -40,6 +40,13 @@ def _blocks(rows: int, steps: Steps, like: Array) -> list[Array]:
     return [flat[rows * s.start : rows * s.stop].reshape(rows, -1) for s in steps.columns]
 
 
+def _clear(dw: Weights, *names: str) -> None:
+    """Zero the gradients that are added up step by step, where there are such."""
+    for name in names:
+        if name in dw:
+            dw[name][:] = 0
+
+
 # Of the type of the gates: an array as the factor takes half the time of a number.
 HALF = {np.dtype(kind): np.array(0.5, kind) for kind in (np.float32, np.float64)}
 
@@ -93,10 +100,11 @@ def rnn_forward(
 
 
 def rnn_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[Array, State]:
-    """dy (H, N), (dh_n,) -> da (H, N), (dh_0,); weight gradients are added into `dw`."""
+    """dy (H, N), (dh_n,) -> da (H, N), (dh_0,); weight gradients are put into `dw`."""
     w, steps, reverse, activation, y, h_prev, norms = cache
     WhT, gain = np.ascontiguousarray(w["Wh"].T), w.get("gh")
     da, dh = np.empty_like(dy), dstate[0].copy()
+    _clear(dw, "bh", "gh")
     for t, columns, n in reversed(walk(steps, reverse)):
         dhn, yt = dh[:, :n], y[:, columns]
         dhn += dy[:, columns]
@@ -113,7 +121,7 @@ def rnn_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
             d = layer_norm_backward(d, norms[t], dw["gh"])
         da[:, columns] = d
         np.matmul(WhT, d, out=dhn)
-    dw["Wh"][:] += da @ h_prev.T
+    np.matmul(da, h_prev.T, out=dw["Wh"])
     return da, (dh,)
 
 
@@ -166,7 +174,7 @@ def lstm_forward(
 
 
 def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[Array, State]:
-    """dy (P, N), (dh_n, dc_n) -> da (4H, N), (dh_0, dc_0); weight gradients are added into `dw`."""
+    """dy (P, N), (dh_n, dc_n) -> da (4H, N), (dh_0, dc_0); weight gradients are put into `dw`."""
     w, steps, reverse, gates, c_prev, tanh_c, h_prev, m, norms = cache
     WhT = np.ascontiguousarray(w["Wh"].T)  # (P, 4H)
     Wp, gain = w.get("Wp"), w.get("gh")
@@ -176,6 +184,7 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
     du = da if gain is None else np.empty_like(da)  # d (Wh h_prev)
     dh_all = None if Wp is None else np.empty_like(dy)
     work = np.empty((4 * H, steps.B), dy.dtype), np.empty((H, steps.B), dy.dtype)
+    _clear(dw, "gh", "gc", "bc")
     for t, columns, n in reversed(walk(steps, reverse)):
         dhn, dcn, g, tc = dh[:, :n], dc[:, :n], gates[t], tanh_c[t]
         i, f, o, u = g[:H], g[H : 2 * H], g[2 * H : 3 * H], g[3 * H :]
@@ -215,9 +224,9 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
             d = layer_norm_backward(d, norms[t][0], dw["gh"])
             du[:, columns] = d
         np.matmul(WhT, d, out=dhn)
-    dw["Wh"][:] += du @ h_prev.T
+    np.matmul(du, h_prev.T, out=dw["Wh"])
     if dh_all is not None:
-        dw["Wp"][:] += dh_all @ m.T
+        np.matmul(dh_all, m.T, out=dw["Wp"])
     return da, (dh, dc)
 
 
@@ -264,12 +273,13 @@ def gru_forward(
 
 
 def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[Array, State]:
-    """dy (H, N), (dh_n,) -> da (3H, N), (dh_0,); weight gradients are added into `dw`."""
+    """dy (H, N), (dh_n,) -> da (3H, N), (dh_0,); weight gradients are put into `dw`."""
     w, steps, reverse, gates, recurrent, h_prev, norms = cache
     WhT, gain = np.ascontiguousarray(w["Wh"].T), w.get("gh")
     H = len(WhT)
     dh = dstate[0].copy()
     da, du = np.empty((2, 3 * H, steps.N), dy.dtype)  # du: d (Wh h_prev)
+    _clear(dw, "bn", "gh")
     for t, columns, n in reversed(walk(steps, reverse)):
         dhn, g = dh[:, :n], gates[t]
         r, z, c = g[:H], g[H : 2 * H], g[2 * H :]
@@ -295,9 +305,9 @@ def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
         du[:, columns] = d
         dhn *= z
         dhn += WhT @ d
-    dw["Wh"][:] += du @ h_prev.T
+    np.matmul(du, h_prev.T, out=dw["Wh"])
     if gain is None:
-        dw["bn"][:] += du[2 * H :].sum(axis=1)
+        np.sum(du[2 * H :], axis=1, out=dw["bn"])
     return da, (dh,)
 
 
@@ -340,7 +350,7 @@ def gru_before_forward(
 
 
 def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[Array, State]:
-    """dy (H, N), (dh_n,) -> da (3H, N), (dh_0,); weight gradients are added into `dw`."""
+    """dy (H, N), (dh_n,) -> da (3H, N), (dh_0,); weight gradients are put into `dw`."""
     w, steps, reverse, gates, h_prev, reset, norms = cache
     WhT, gain = np.ascontiguousarray(w["Wh"].T), w.get("gh")
     H = len(WhT)
@@ -348,6 +358,7 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
     dh = dstate[0].copy()
     da = np.empty((3 * H, steps.N), dy.dtype)
     du = da if gain is None else np.empty_like(da)  # d of the recurrent matmuls
+    _clear(dw, "gh")
     for t, columns, n in reversed(walk(steps, reverse)):
         dhn, g, hp = dh[:, :n], gates[t], h_prev[:, columns]
         r, z, c = g[:H], g[H : 2 * H], g[2 * H :]
@@ -378,8 +389,8 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
         drh *= r
         dhn += drh
         dhn += WT_rz @ drz
-    dw["Wh"][: 2 * H] += du[: 2 * H] @ h_prev.T
-    dw["Wh"][2 * H :] += du[2 * H :] @ reset.T
+    np.matmul(du[: 2 * H], h_prev.T, out=dw["Wh"][: 2 * H])
+    np.matmul(du[2 * H :], reset.T, out=dw["Wh"][2 * H :])
     return da, (dh,)
 
 

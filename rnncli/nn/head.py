@@ -64,7 +64,7 @@ def loss_and_gradients(
 ) -> tuple[Array, Array]:
     """The nats of each column (N,) and d (sum of weight * nats) / dx (F, N).
 
-    `weight` (N,) is usually 1/N. Gradients of W (V, F) and b (V,) are added into dW and db.
+    `weight` (N,) is usually 1/N. Gradients of W (V, F) and b (V,) are put into dW and db.
     d nats / d logits = softmax - onehot(y).
     """
     V, N = len(W), len(y)
@@ -93,8 +93,8 @@ def loss_and_gradients(
         inside = np.flatnonzero((y >= start) & (y < start + block))
         p[y[inside] - start, inside] -= weight[inside]
         dx += W[start : start + block].T @ p
-        dW[start : start + block] += p @ x.T
-        db[start : start + block] += p.sum(axis=1)
+        np.matmul(p, x.T, out=dW[start : start + block])
+        np.sum(p, axis=1, out=db[start : start + block])
     return np.asarray(top + np.log(total) - target), dx
 
 

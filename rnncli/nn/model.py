@@ -191,7 +191,7 @@ class Model:
         scale: float | None = None,
         block: int | None = None,
     ) -> Gradient:
-        """Add the gradient of `scale` times the summed loss of a batch into `grads`.
+        """Put the gradient of `scale` times the summed loss of a batch into `grads`.
 
         `scale` is 1 / (number of targets) unless given: the mean loss. AR and TAR are means, and
         count as the batch's share of the whole (scale * number of targets). `rng` None means no
@@ -208,8 +208,8 @@ class Model:
             nats, error = squared_error(logits(read, W, b), batch.y)
             error *= self.dtype.type(scale)
             dread = W.T @ error
-            dW += error @ read.T
-            db += error.sum(axis=1)
+            np.matmul(error, read.T, out=dW)
+            np.sum(error, axis=1, out=db)
         else:
             weight = np.full(read.shape[1], scale, self.dtype)
             nats, dread = loss_and_gradients(read, W, b, batch.y, weight, dW, db, block)
@@ -226,6 +226,8 @@ class Model:
             value, slope = _temporal(trace.top, steps)
             penalty += config.temporal_reg * value
             dtop = dtop + self.dtype.type(config.temporal_reg * share) * slope
+        if config.embed and not config.tied:
+            grads["embed.W"][:] = 0  # only some rows are added to
         dx, dstate = stack_backward(dtop, after.zeros(), config, trace.stack, grads)
         if dx is not None:
             dx = self._embed_backward(dx, batch.x, trace, grads)

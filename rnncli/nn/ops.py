@@ -1,6 +1,6 @@
 """Stateless pairs, forward and backward: row gather, dropout, layer norm, squared error.
 
-Arrays are feature-major: (features, N). Gradients of parameters are added into the views given.
+Arrays are feature-major: (features, N). Gradients of parameters are added to the views given.
 Knows nothing of time.
 """
 

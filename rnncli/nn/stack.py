@@ -137,7 +137,7 @@ def stack_backward(
 ) -> tuple[Array | None, State]:
     """The gradients of `Source.x` (None for ids) and of the first state.
 
-    Parameter gradients are added into `grads`.
+    Parameter gradients are put into `grads`.
     """
     cell = CELLS[config.cell]
     d0 = dstate.zeros()
@@ -149,15 +149,12 @@ def stack_backward(
         for s, (drop, project_cache, cache) in enumerate(parts):
             k = layer * config.directions + s
             dw = grads.under(f"rnn.{layer}.{DIRECTIONS[s]}")
-            dWh = dw["Wh"]
-            if drop is not None:
-                dw["Wh"] = np.zeros_like(dWh)
             H, P = config.units(layer), config.proj or config.units(layer)
             da, before = cell.backward(
                 dy[s * width : (s + 1) * width], dstate.of(k, H, P), cache, dw
             )
             if drop is not None:
-                dWh += dw["Wh"] * drop
+                dw["Wh"] *= drop
             d0.put(k, before)
             part = _project_backward(da, project_cache, dw, grads)
             dx = part if dx is None or part is None else dx + part
@@ -191,17 +188,19 @@ def _project_backward(da: Array, cache: Any, dw: dict[str, Array], grads: Params
     source, w, norm = cache
     x, ids, embed = source
     if "b" in dw:
-        dw["b"] += da.sum(axis=1)
+        np.sum(da, axis=1, out=dw["b"])
     if norm is not None:
+        dw["gx"][:] = 0
         da = layer_norm_backward(da, norm, dw["gx"])
     if ids is None:
-        dw["Wx"] += da @ x.T
+        np.matmul(da, x.T, out=dw["Wx"])
         return np.asarray(w["Wx"].T @ da)
     if embed is None:
+        dw["Wx"][:] = 0
         gather_backward(da, ids, dw["Wx"])
         return None
     dtable = np.zeros((len(embed), len(da)), da.dtype)  # (V, G*H)
     gather_backward(da, ids, dtable)
-    dw["Wx"] += dtable.T @ embed
+    np.matmul(dtable.T, embed, out=dw["Wx"])
     grads["embed.W"][:] += dtable @ w["Wx"]
     return None
