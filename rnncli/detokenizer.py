@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import regex
-
 from rnncli.rule import DENSE, ENDS, LETTER, SPECIALS, UNK, Rule, when_needed
 
 
@@ -71,8 +69,8 @@ class _ByteDecoder:
 
 
 _CLITIC = when_needed(r"(?i)n['’]t|['’](?:s|re|ve|ll|d|m)")
-_WORDLIKE = when_needed(rf"[@\#]?{LETTER}|<unk>", regex.VERSION1)
-_DENSELIKE = when_needed(rf"[{DENSE}\u3000-\u303f\uff01-\uff65]", regex.VERSION1)
+_WORDLIKE = when_needed(rf"[@\#]?{LETTER}|<unk>")
+_DENSELIKE = when_needed(rf"[{DENSE}\u3000-\u303f\uff01-\uff65]")
 _CLOSER = when_needed(r"[\p{Pe}\p{Pf},.;:!?%…°‰′″]")
 _OPENER = when_needed(r"[\p{Ps}\p{Pi}¿¡]")
 _MONEY = when_needed(r"\p{Sc}")

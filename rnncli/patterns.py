@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import regex
-
 from rnncli.errors import ConfigError, shown
 
 LIMIT = 1.0  # seconds a search may take
@@ -19,6 +17,8 @@ class Pattern:
     """A compiled pattern of the `regex` package; raises ConfigError if it is none, or too slow."""
 
     def __init__(self, source: str, limit: float = LIMIT) -> None:
+        import regex
+
         self.source, self._limit = source, limit
         try:
             self._pattern: Any = regex.compile(source)

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-
-import regex
+from typing import TYPE_CHECKING
 
 from rnncli.errors import ConfigError, shown
 
@@ -20,9 +19,19 @@ UNK, BOS, EOS = SPECIALS = ("<unk>", "<s>", "</s>")
 ENDS = (BOS, EOS)
 
 
-def when_needed(source: str, flags: int = 0) -> Callable[[], "regex.Pattern[str]"]:
+if TYPE_CHECKING:
+    import regex
+
+
+def when_needed(source: str, verbose: bool = False) -> Callable[[], "regex.Pattern[str]"]:
     """A pattern that is compiled when it is first asked for: characters need none of them."""
-    return cache(lambda: regex.compile(source, flags))
+
+    def compiled() -> "regex.Pattern[str]":
+        import regex  # takes a tenth of the time of a short command
+
+        return regex.compile(source, regex.VERSION1 | (regex.VERBOSE if verbose else 0))
+
+    return cache(compiled)
 
 
 # Scripts written without spaces: each character is a token.
@@ -45,7 +54,7 @@ _TOKEN = when_needed(
     | \.+ | -+
     | \X                                                            # sign, emoji, Han: one grapheme
     """,
-    regex.VERBOSE | regex.VERSION1,
+    verbose=True,
 )
 
 # regex counts U+001C..U+001F as no white space, str.split() does; here they agree.
@@ -60,7 +69,7 @@ _SENTENCE_END = when_needed(
     | [。！？]++ {_CLOSING}*+ {_SPACE}*+
     | (?> \r\n | [\n\r] ) [ \t]*+ (?> \r\n | [\n\r] ) {_SPACE}*+     # a blank line
     """,
-    regex.VERBOSE | regex.VERSION1,
+    verbose=True,
 )
 
 

@@ -121,9 +121,10 @@ class Single:
             return np.asarray(w["Wx"] @ embed[ids].T + w["b"])
         known = self.known[ids]
         if not (known.all() if known.ndim else known):
-            new = np.unique(ids[~known]) if known.ndim else ids
+            self.known[ids], new = True, ids
+            if known.ndim:  # each once; np.unique would load numpy.ma
+                new = np.flatnonzero(np.bincount(ids[~known]))
             self.table[new] = (w["Wx"].dot(embed[new].T) + w["b"]).T
-            self.known[new] = True
         return np.asarray(self.table[ids].T)
 
 
