@@ -155,52 +155,6 @@ def _elapsed(words: list[str]) -> float:
     return statistics.median(times[1:])
 
 
-def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
-    """The matrix products of a step of one shard: how often, and (rows, inner) x (inner, columns).
-
-    As the engine has them: a vocabulary smaller than the batch goes through the input weights once.
-    """
-    V, H, L, T, B = SHAPES[shape]
-    n, G = B // SHARDS, {"lstm": 4, "gru": 3}[cell] * H
-    N = T * n
-    inputs = [(L - 1, G, H, N), (L - 1, H, G, N), (L - 1, G, N, H)]
-    if V < N:
-        inputs += [(1, V, H, G), (1, G, V, H), (1, V, G, H)]
-        inputs += [(1, G, V, N), (1, G, N, V)] if V <= 256 else []  # of one-hot inputs
-    else:
-        inputs += [(1, G, H, N), (1, H, G, N), (1, G, N, H)]
-    return [*inputs, (L * T, G, H, n), (L * T, H, G, n), (L, G, N, H),
-            (1, V, H, N), (1, H, V, N), (1, V, N, H)]  # fmt: skip
-
-
-def _products(shape: str, cell: str, seconds: float, threads: int) -> float:
-    """Tokens/s of training if only its matrix products took time."""
-    import numpy as np
-
-    from rnncli.parallel import Crew
-
-    def one(shape: tuple[int, int, int, int]) -> tuple[int, Any, Any, Any]:
-        times, rows, inner, columns = shape
-        a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
-        return times, a, b, np.empty((rows, columns), np.float32)
-
-    made = [one(product) for product in products(shape, cell)]
-
-    def shard(_: int) -> None:
-        for times, a, b, out in made:
-            for _ in range(times):
-                np.matmul(a, b, out=out)
-
-    _, _, _, T, B = SHAPES[shape]
-    with Crew(shard, min(threads, SHARDS)) as crew:
-
-        def step() -> int:
-            crew.map(range(SHARDS))
-            return T * B
-
-        return _rate(step, seconds)
-
-
 def machine() -> dict[str, Any]:
     """Where figures come from: processor, system, versions, and the commit of the source."""
     cpu = platform.processor() or platform.machine()
@@ -243,7 +197,7 @@ def _child(
     return row
 
 
-def _rate(step: Callable[[], int], seconds: float) -> float:
+def rate(step: Callable[[], int], seconds: float) -> float:
     """Tokens a second by the median step, after two that warm up."""
     times: list[float] = []
     tokens, start = 0, time.perf_counter()
@@ -288,8 +242,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
             stepper.apply(stepper.gather(), 0.1, 1)
             return T * B
 
-        rate = _rate(step, seconds)
-        return rate, sum(_own(child.pid) for child in multiprocessing.active_children())
+        made = rate(step, seconds)
+        return made, sum(_own(child.pid) for child in multiprocessing.active_children())
     letters = [chr(0x4E00 + k) for k in range(V - 1)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
     num, length = _texts(kind, shape)
@@ -301,7 +255,7 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
         )  # fmt: skip
         return sum(len(sample.ids) for sample in drawn)
 
-    return _rate(write, seconds), 0.0
+    return rate(write, seconds), 0.0
 
 
 def _own(pid: int | None) -> float:
@@ -337,7 +291,7 @@ def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> fl
             sgd.step()
             return T * B
 
-        return _rate(step, seconds)
+        return rate(step, seconds)
     num, length = _texts(kind, shape)
 
     def write() -> int:
@@ -349,7 +303,7 @@ def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> fl
                 x = torch.multinomial(p, 1).t()
         return num * length
 
-    return _rate(write, seconds)
+    return rate(write, seconds)
 
 
 def _sgemm(seconds: float) -> float:
@@ -363,7 +317,7 @@ def _sgemm(seconds: float) -> float:
         np.matmul(a, a, out=out)
         return 2 * 2048**3
 
-    return _rate(product, seconds) / 1e9
+    return rate(product, seconds) / 1e9
 
 
 def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str, float]]:
@@ -402,15 +356,17 @@ def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str
     """One measurement."""
     others = 0.0
     if kind == "sgemm":
-        rate = _sgemm(float(seconds))
+        found = _sgemm(float(seconds))
     elif kind == "products":
-        rate = _products(shape, cell, float(seconds), int(threads))
+        from rnncli import bench_products
+
+        found = bench_products.measured(shape, cell, float(seconds), int(threads))
     elif side == "ours":
-        rate, others = _ours(kind, shape, cell, float(seconds), int(threads))
+        found, others = _ours(kind, shape, cell, float(seconds), int(threads))
     else:
-        rate = _torch(kind, shape, cell, float(seconds), int(threads))
+        found = _torch(kind, shape, cell, float(seconds), int(threads))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rate": rate, "mib": peak + others}))
+    print(json.dumps({"rate": found, "mib": peak + others}))
 
 
 if __name__ == "__main__":

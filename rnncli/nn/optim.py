@@ -124,7 +124,7 @@ def orthogonalised(g: Array) -> Array:
     x /= max(float(np.linalg.norm(x)), 1e-7)
     for _ in range(5):
         gram = x @ x.T
-        factor = gram @ gram
+        factor = gram @ gram.T  # symmetric, which halves the work
         factor *= c
         gram *= b
         factor += gram

@@ -1,0 +1,53 @@
+"""What a training step of `rnncli.bench` would take if only its matrix products took time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnncli.bench import SHAPES, SHARDS, rate
+from rnncli.parallel import Crew
+
+
+def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
+    """The matrix products of a step of one shard: how often, and (rows, inner) x (inner, columns).
+
+    As the engine has them: a vocabulary smaller than the batch goes through the input weights once.
+    """
+    V, H, L, T, B = SHAPES[shape]
+    n, G = B // SHARDS, {"lstm": 4, "gru": 3}[cell] * H
+    N = T * n
+    inputs = [(L - 1, G, H, N), (L - 1, H, G, N), (L - 1, G, N, H)]
+    if V < N:
+        inputs += [(1, V, H, G), (1, G, V, H), (1, V, G, H)]
+        inputs += [(1, G, V, N), (1, G, N, V)] if V <= 256 else []  # of one-hot inputs
+    else:
+        inputs += [(1, G, H, N), (1, H, G, N), (1, G, N, H)]
+    return [*inputs, (L * T, G, H, n), (L * T, H, G, n), (L, G, N, H),
+            (1, V, H, N), (1, H, V, N), (1, V, N, H)]  # fmt: skip
+
+
+def measured(shape: str, cell: str, seconds: float, threads: int) -> float:
+    """Tokens/s of training if only its matrix products took time."""
+
+    def one(shape: tuple[int, int, int, int]) -> tuple[int, Any, Any, Any]:
+        times, rows, inner, columns = shape
+        a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+        return times, a, b, np.empty((rows, columns), np.float32)
+
+    made = [one(product) for product in products(shape, cell)]
+
+    def shard(_: int) -> None:
+        for times, a, b, out in made:
+            for _ in range(times):
+                np.matmul(a, b, out=out)
+
+    _, _, _, T, B = SHAPES[shape]
+    with Crew(shard, min(threads, SHARDS)) as crew:
+
+        def step() -> int:
+            crew.map(range(SHARDS))
+            return T * B
+
+        return rate(step, seconds)

@@ -1,0 +1,48 @@
+"""The bench counts what it says it counts; what it measures, no test can know."""
+
+import json
+import math
+
+import pytest
+from commands import good
+
+from rnncli import bench
+from rnncli.bench_products import products
+
+
+@pytest.mark.parametrize("cell", bench.CELLS)
+@pytest.mark.parametrize("shape", bench.SHAPES)
+def test_the_products_of_a_step_are_its_operations(shape, cell):
+    V, H, _, T, B = bench.SHAPES[shape]
+    G, N = {"lstm": 4, "gru": 3}[cell] * H, T * B // bench.SHARDS
+    operations = sum(2 * times * math.prod(sizes) for times, *sizes in products(shape, cell))
+    wanted = bench.flops(shape, cell) * N
+    if V < N:  # once for each token of the vocabulary, and rows are picked by a product
+        wanted += 6 * G * H * (V - N) + (4 * G * V * N if V <= 256 else 0)
+    assert operations == wanted
+
+
+def test_what_falls_short_is_said_beside_the_row():
+    row = {"shape": "words-650x2", "cell": "lstm", "kind": "train", "ours": 90, "products": 120,
+           "torch": 100, "ratio": 0.9, "memory_ratio": 0.6, "ours_mib": 400}  # fmt: skip
+    weights = 2 * 10000 * 650 + 2 * 4 * 650 * 2 * 650
+    assert bench._below(row, "torch")["below"] == (
+        "ratio below 1.0: 75% of the time is matrix products, which alone would be 1.20 times as "
+        "fast as all of torch; memory above 0.5: parameters and 2 gradients, one of each shard, "
+        f"are {3 * weights * 4 >> 20} of 400 MiB"
+    )
+    assert not bench._below({**row, "ratio": 1.0, "memory_ratio": 0.5}, "torch")
+    row = {"kind": "generate-1", "ratio": 4.9, "us": 100.0, "gb_s": 25.0}
+    assert bench._below(row, "torch")["below"].startswith("ratio below 5.0: 100.0 us a token")
+    assert not bench._below(row, None)
+
+
+def test_a_shape_is_measured(tmp_path):
+    results = tmp_path / "results.jsonl"
+    words = ("bench", "char-128", "--rounds", 1, "--seconds", 0.1, "--results", results, "--json")
+    rows = [json.loads(line) for line in good(*words).out.splitlines()]
+    assert [(row["cell"], row["kind"]) for row in rows] == [
+        (cell, kind) for cell in bench.CELLS for kind in bench.KINDS
+    ]
+    assert all(row["ours"] > 0 and row["ours_mib"] > 1 for row in rows)
+    assert json.loads(results.read_text())["rows"] == rows
