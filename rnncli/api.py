@@ -72,6 +72,9 @@ class Session:
             save(path, self.best(), run)
 
 
+OF_THE_RULE = (  # settings of a preset that are for its optimizer, and for no other
+    "lr", "momentum", "decay", "rho", "beta1", "beta2", "epsilon", "weight_decay",
+)  # fmt: skip
 LONG = 300  # seconds from which on a wider network learns more characters than a fast one
 
 
@@ -81,13 +84,15 @@ def settings_for(
     """Configuration and recipe: the settings given, over the preset's, over the plain defaults.
 
     Without a preset the defaults are those for words or for characters, as the tokenizer has it,
-    and there fitted to the time that is given.
+    and there fitted to the time that is given. The rate of one optimizer is none for another.
     """
     given = given or {}
     default = "words" if tokenizer.rule.level == "word" else "characters"
     if default == "characters" and (given.get("max_time") or 0) >= LONG:
         default = "characters-long"
     own = presets.load(preset or default).settings
+    if given.get("optimizer") not in (None, own.get("optimizer")):
+        own = {key: value for key, value in own.items() if key not in OF_THE_RULE}
     values = {**own, **given}
     if values.get("tied") and not own.get("tied") and "embed" not in given:
         values.pop("embed", None)  # the preset's width was for an embedding of its own

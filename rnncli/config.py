@@ -240,7 +240,10 @@ class Recipe(Settings):
     beta1: float = setting(0.9, "adam: share of the mean kept.", least=0, below=1)
     beta2: float = setting(0.999, "adam: share of the mean square kept.", least=0, below=1)
     epsilon: float = setting(1e-8, "adam, rmsprop: keeps the divisor from zero.", above=0)
-    weight_decay: float = setting(0.0, "L2: share of the weights added to the gradient.", least=0)
+    weight_decay: float = setting(
+        0.0, "L2: share of the weights added to the gradient; adamw, muon: taken off at each step, "
+        "times the rate.", least=0,
+    )  # fmt: skip
     schedule: str = setting("linear", "How the learning rate changes.", choices=SCHEDULES)
     warmup: float = setting(0.0, "Share of the run in which the rate rises.", least=0, below=1)
     factor: float = setting(0.5, "What the schedule multiplies the rate by.", above=0)

@@ -7,7 +7,7 @@ import pytest
 
 from rnncli import presets
 from rnncli.api import settings_for
-from rnncli.config import Config, Recipe, Samples
+from rnncli.config import RATES, Config, Recipe, Samples
 from rnncli.nn import Model, shapes
 from rnncli.nn.optim import schedule
 from rnncli.tokenizer import Tokenizer
@@ -60,6 +60,18 @@ def test_the_defaults_fit_the_tokens_and_the_time():
     config, _ = settings_for(characters, None, {"max_time": 300.0, "hidden": 9})
     assert (config.hidden, config.dropout_out) == (9, 0.4)
     assert settings_for(characters, "characters", {"max_time": 300.0})[0].hidden == 224
+
+
+def test_the_rate_of_a_preset_is_for_its_own_optimizer():
+    tokenizer = Tokenizer.train(["a b c"])
+    own = presets.load("zaremba-small").settings
+    same = settings_for(tokenizer, "zaremba-small", {"optimizer": own["optimizer"]})[1]
+    other = settings_for(tokenizer, "zaremba-small", {"optimizer": "adam"})[1]
+    assert (same.lr, same.rate) == (own["lr"], own["lr"])
+    assert (other.lr, other.rate) == (None, RATES["adam"])
+    assert other.clip == same.clip == own["clip"]
+    given = settings_for(tokenizer, "zaremba-small", {"optimizer": "adam", "lr": 0.5})[1]
+    assert given.rate == 0.5
 
 
 @recipes

@@ -278,7 +278,9 @@ def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
     WhT, gain = np.ascontiguousarray(w["Wh"].T), w.get("gh")
     H = len(WhT)
     dh = dstate[0].copy()
-    da, du = np.empty((2, 3 * H, steps.N), dy.dtype)  # du: d (Wh h_prev)
+    da = np.empty((3 * H, steps.N), dy.dtype)
+    # d (Wh h_prev): without a norm its rows for r and z are those of da
+    du = np.empty((H if gain is None else 3 * H, steps.N), dy.dtype)
     _clear(dw, "bn", "gh")
     for t, columns, n in reversed(walk(steps, reverse)):
         dhn, g = dh[:, :n], gates[t]
@@ -302,12 +304,13 @@ def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
             dw["bn"][:] += dn.sum(axis=1)
             d[: 2 * H] = layer_norm_backward(d[: 2 * H], norms[t][0], dw["gh"][: 2 * H])
             d[2 * H :] = layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
-        du[:, columns] = d
+        du[:, columns] = d[-len(du) :]
         dhn *= z
         dhn += WhT @ d
-    np.matmul(du, h_prev.T, out=dw["Wh"])
     if gain is None:
-        np.sum(du[2 * H :], axis=1, out=dw["bn"])
+        np.matmul(da[: 2 * H], h_prev.T, out=dw["Wh"][: 2 * H])
+        np.sum(du, axis=1, out=dw["bn"])
+    np.matmul(du, h_prev.T, out=dw["Wh"][-len(du) :])
     return da, (dh,)
 
 
