@@ -60,24 +60,29 @@ def figures(
     for shape in shapes:
         for cell in CELLS:
             for kind in KINDS:
-                found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+                asked = [(side, kind) for side in sides]
+                if kind == "train":
+                    asked += [("ours", "products"), ("ours", "sgemm")]
+                found: dict[tuple[str, str], list[dict[str, float]]] = {one: [] for one in asked}
                 for _ in range(rounds):
-                    for side in sides:
-                        found[side].append(_child(side, kind, shape, cell, seconds, threads))
+                    for side, what in asked:
+                        found[side, what].append(_child(side, what, shape, cell, seconds, threads))
+                median = {
+                    one: {key: statistics.median(r[key] for r in rows) for key in ("rate", "mib")}
+                    for one, rows in found.items()
+                }
                 row: dict[str, Any] = {"shape": shape, "cell": cell, "kind": kind}
                 for side in sides:
-                    row[side] = round(statistics.median(r["rate"] for r in found[side]))
-                    row[f"{side}_mib"] = round(statistics.median(r["mib"] for r in found[side]))
+                    row[side] = round(median[side, kind]["rate"])
+                    row[f"{side}_mib"] = round(median[side, kind]["mib"])
                 if against:
                     row["ratio"] = round(row["ours"] / row[against], 2)
                     row["memory_ratio"] = round(row["ours_mib"] / row[f"{against}_mib"], 2)
                 if kind == "train":
-                    gflops = _child("ours", "sgemm", shape, cell, 1.0, threads)["rate"]
+                    gflops = median["ours", "sgemm"]["rate"]
                     row["sgemm_gflops"] = round(gflops)
                     row["share"] = round(row["ours"] * flops(shape, cell) / 1e9 / gflops, 2)
-                    row["products"] = round(
-                        _child("ours", "products", shape, cell, 1.0, threads)["rate"]
-                    )
+                    row["products"] = round(median["ours", "products"]["rate"])
                 if kind == "generate-1":
                     row["us"] = round(1e6 / row["ours"], 1)
                     row["gb_s"] = round(row["ours"] * flops(shape, cell) / 6 * 4 / 1e9, 1)
@@ -125,7 +130,7 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 
 def starting(against: str | None) -> dict[str, float]:
-    """Seconds of whole processes: `rnncli --help`, a short text of a small model, an import."""
+    """Seconds of whole processes: `rnncli --help`, a short text of a small model, imports."""
     from rnncli import api
     from rnncli.checkpoint import LanguageModel
     from rnncli.config import Config
@@ -140,8 +145,8 @@ def starting(against: str | None) -> dict[str, float]:
         api.save(path, LanguageModel(model, tokenizer))
         sample = ["-m", "rnncli", "sample", str(path), "--length", "100"]
         words = {"help": ["-m", "rnncli", "--help"], "sample_100": sample}
-        if against:
-            words[f"import_{against}"] = ["-c", f"import {against}"]
+        for module in ("numpy", *([against] if against else [])):
+            words[f"import_{module}"] = ["-c", f"import {module}"]
         return {name: round(_elapsed(rest), 3) for name, rest in words.items()}
 
 
@@ -324,7 +329,8 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
     """MB/s and peak MiB of `rnncli tokenize` on a CSV repeated to a size, by 1 and by N processes.
 
     `mb_per_cpu_s` is the rate of a core that does nothing else; the peak is that of the largest
-    process.
+    process. `of_ideal` compares several processes with as many times the rate of one,
+    `of_ideal_by_cpu` the seconds of processor that they take: what else is missing they waited.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "long.csv", Path(folder) / "long.npz"
@@ -343,12 +349,20 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
             seconds = time.perf_counter() - begin
             if status:
                 raise subprocess.CalledProcessError(status, command)
+            busy = usage.ru_utime + usage.ru_stime
+            if number == 1:
+                alone = seconds, busy
+            shares = {
+                "of_ideal": round(alone[0] / seconds / number, 2),
+                "of_ideal_by_cpu": round(alone[1] / busy, 2),
+            }
             yield {
                 "workers": number,
                 "megabytes": round(size),
                 "mb_per_s": round(size / seconds, 1),
-                "mb_per_cpu_s": round(size / (usage.ru_utime + usage.ru_stime), 1),
+                "mb_per_cpu_s": round(size / busy, 1),
                 "peak_mib": round(usage.ru_maxrss / 1024),
+                **(shares if number > 1 else {}),
             }
 
 
