@@ -25,6 +25,7 @@ SIZES = (
     "OMPI_COMM_WORLD_SIZE",
 )  # where MPICH and Open MPI say how many ranks there are
 TURN = 1.0  # seconds that other ranks leave to rank 0 to say what is wrong
+SAID = 0.2  # seconds in which what was said goes through mpiexec, before the job ends
 
 
 class Comm:
@@ -123,7 +124,7 @@ def together() -> Iterator[None]:
         if code and started():
             if not isinstance(error, SystemExit):
                 turn()
-                traceback.print_exc()
+                sys.stderr.write(traceback.format_exc())  # in one piece
             _abort(code if isinstance(code, int) else 1)
         raise
 
@@ -135,4 +136,5 @@ def _abort(code: int) -> None:
     with contextlib.suppress(MissingExtra):
         comm = world()
         if isinstance(comm, Ranks) and comm.size > 1:
+            time.sleep(SAID)
             comm.world.Abort(code)
