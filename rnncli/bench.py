@@ -112,8 +112,6 @@ def _below(row: dict[str, Any], against: str | None) -> dict[str, str]:
             f"ratio below {MEANS['generate-1']}: {row['us']} us a token, in which {row['gb_s']} "
             "GB/s of weights are read"
         )
-    if row["kind"] == "generate-64" and row["ratio"] < MEANS["generate-64"]:
-        why.append(f"ratio below {MEANS['generate-64']}")
     return {"below": "; ".join(why)} if why else {}
 
 
