@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import DataError
-from rnncli.mapped import released
+from rnncli.mapped import blocks, released
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
@@ -38,6 +38,9 @@ class Plan(Protocol):
 
     def length(self, epoch: int) -> int:
         """The number of batches of an epoch."""
+
+    def targets(self, epoch: int) -> int:
+        """The number of tokens that all batches of an epoch predict together."""
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         """The batches of an epoch, from number `start` on."""
@@ -87,6 +90,10 @@ class Consecutive:
     def length(self, epoch: int) -> int:
         return len(self._windows(epoch)) - 1
 
+    def targets(self, epoch: int) -> int:
+        _, B, length = self._cut(epoch)
+        return B * length
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         first, B, length = self._cut(epoch)
         rows = self.ids[first : first + B * length + 1]
@@ -119,6 +126,9 @@ class Random:
 
     def length(self, epoch: int) -> int:
         return -(-len(self._starts(epoch)) // self.B)
+
+    def targets(self, epoch: int) -> int:
+        return len(self._starts(epoch)) * min(self.T, len(self.ids) - 1)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         starts, T = self._starts(epoch), min(self.T, len(self.ids) - 1)
@@ -169,6 +179,10 @@ class Sentences:
 
     def length(self, epoch: int) -> int:
         return sum(-(-int(lengths[0]) // self.T) for _, lengths in self._groups(epoch))
+
+    def targets(self, epoch: int) -> int:
+        bounds = blocks(self.starts, overlap=1)
+        return sum(int(np.maximum(np.diff(part) - 1, 0).sum()) for part in bounds)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         k = 0

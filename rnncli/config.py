@@ -226,7 +226,9 @@ class Recipe(Settings):
         2, "Parts of a batch that are computed side by side; rounding and dropout depend on it.",
         least=1, below=1025,
     )  # fmt: skip
-    random_bptt: bool = setting(False, "Lengths vary around bptt, the rate with them (AWD-LSTM).")
+    random_bptt: bool = setting(
+        False, "Lengths vary around bptt, and with loss mean the rate with them (AWD-LSTM)."
+    )
     optimizer: str = setting("adam", "Update rule.", choices=tuple(RATES))
     lr: float | None = setting(
         None, "Learning rate; the default depends on the optimizer.", least=0
@@ -261,10 +263,10 @@ class Recipe(Settings):
         "norm", "Clip the whole norm or each element.", choices=("norm", "element")
     )
     loss: str = setting(
-        "mean",
-        "Loss that gradient and clip refer to: mean over tokens; time: summed over time, mean over "
-        "sequences; sum.",
-        choices=("mean", "time", "sum"),
+        "token",
+        "How tokens weigh in the gradient. token: all of an epoch alike; mean: each batch alike, "
+        "whatever its number of tokens; time: summed over time, mean over sequences; sum.",
+        choices=("token", "mean", "time", "sum"),
     )
     trigger: int = setting(5, "asgd: validations without gain before averaging.", least=0)
     epochs: int | None = setting(None, "Passes over the training split.", least=1)

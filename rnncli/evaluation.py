@@ -286,6 +286,9 @@ class Lanes:
         _, lengths, T = self._lanes()
         return -(-int(lengths[0]) // T)
 
+    def targets(self, epoch: int) -> int:
+        return len(self.ids) - 1
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         firsts, lengths, T = self._lanes()
         for k in range(start, self.length(epoch)):

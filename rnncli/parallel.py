@@ -198,6 +198,9 @@ class Part:
     def length(self, epoch: int) -> int:
         return self.plan.length(epoch)
 
+    def targets(self, epoch: int) -> int:
+        return self.plan.targets(epoch)
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
         for work in self.plan.batches(epoch, start):
             if self.rank < work.steps.B:

@@ -103,11 +103,11 @@ class Stepper:
         norm = math.sqrt(sum(value for part in sums for value in part))
         return self.comm.tell(norm)  # another kind of processor may round another way
 
-    def apply(self, norm: float, rate: float, step: int) -> None:
-        """Clip the gradient, whose norm this is, and take step number `step` (from 1)."""
+    def apply(self, norm: float, rate: float, step: int, weight: float = 1.0) -> None:
+        """Clip the gradient, which has this norm, weigh it, and take step `step` (from 1)."""
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
-        self.crew.map([("_apply", share, factor, rate, step) for share in self.updates])
+        self.crew.map([("_apply", share, factor, weight, rate, step) for share in self.updates])
         if self.recipe.rule == "muon" and self.comm.size > 1:  # products round in many ways
             self.model.params.flat[:] = self.comm.tell(self.model.params.flat)
 
@@ -138,9 +138,10 @@ class Stepper:
         first, *others = (grad.flat[part] for grad in self.grads)
         return gather(first, others)
 
-    def _apply(self, share: Share, factor: float, rate: float, step: int) -> None:
+    def _apply(self, share: Share, factor: float, weight: float, rate: float, step: int) -> None:
         recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
-        limit = recipe.clip if recipe.clip_by == "element" else 0.0
+        limit = recipe.clip * weight if recipe.clip_by == "element" else 0.0
+        factor *= weight
         with np.errstate(over="ignore", invalid="ignore"):
             update(recipe.rule, params, grad, self.slots, rate, step, recipe, factor, limit, share)
 

@@ -181,9 +181,10 @@ def train(
         reason = _ended(run, total)
         while not reason:
             length = plan.length(run.epoch)
+            usual = plan.targets(run.epoch) / length
             for work in plan.batches(run.epoch, run.batch):
                 try:
-                    report = _step(run, work, stepper, due())
+                    report = _step(run, work, stepper, usual, due())
                 except DivergenceError as error:
                     report = _roll_back(run, run.step + 1, error)
                 run.step, run.batch = run.step + 1, run.batch + 1
@@ -241,10 +242,17 @@ def _ended(run: TrainRun, total: int | None) -> str:
     return ""
 
 
-def _step(run: TrainRun, work: Work, stepper: Stepper, keep: bool) -> Report:
-    """One update: gradient of the batch, clip, rule. `keep`: this is a place to go back to."""
+def _step(run: TrainRun, work: Work, stepper: Stepper, usual: float, keep: bool) -> Report:
+    """Take one update: gradient of the batch, clip, rule.
+
+    `usual` is the mean number of targets of a batch in this epoch. With the loss "token" a batch
+    weighs targets / usual, so that every token of the epoch weighs the same; clipping comes before,
+    so that a batch of many tokens loses no more by it than one of few. `keep` says that this is a
+    place to go back to.
+    """
     recipe, targets, step = run.recipe, len(work.y), run.step + 1
-    scale = {"mean": 1 / targets, "time": 1 / work.steps.B, "sum": 1.0}[recipe.loss]
+    scale = {"time": 1 / work.steps.B, "sum": 1.0}.get(recipe.loss, 1 / targets)
+    weight = targets / usual if recipe.loss == "token" else 1.0
     nats, state = stepper.gradient(work, _carried(run), scale, (recipe.seed, run.step))
     nats = stepper.comm.total(nats) / targets
     norm = stepper.gather()
@@ -255,9 +263,9 @@ def _step(run: TrainRun, work: Work, stepper: Stepper, keep: bool) -> Report:
     if keep and run.good is not None:
         run.good = run.model.params.flat.copy()
     rate = recipe.rate * run.rate_factor * schedule(recipe, run.progress, run.epoch)
-    if recipe.random_bptt:
+    if recipe.random_bptt and recipe.loss != "token":  # there a long window weighs more already
         rate *= work.steps.T / recipe.bptt
-    stepper.apply(norm, rate, step - run.since)
+    stepper.apply(norm, rate, step - run.since, weight)
     if not np.isfinite(run.model.params.flat).all():
         raise DivergenceError(f"the parameters are no longer finite at step {step}.")
     if run.averaged:

@@ -46,6 +46,12 @@ def test_the_length_of_an_epoch_is_the_number_of_its_batches(plan):
 
 
 @plans
+def test_the_targets_of_an_epoch_are_those_of_its_batches(plan):
+    for epoch in range(6):
+        assert plan.targets(epoch) == sum(len(work.y) for work in plan.batches(epoch))
+
+
+@plans
 def test_a_target_is_the_id_that_follows_its_input(plan):
     for work in plan.batches(2):
         assert np.array_equal(work.y, work.x + 1)

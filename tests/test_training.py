@@ -337,7 +337,7 @@ def test_validation_may_come_at_the_end_of_each_epoch_however_long(random_bptt):
 
 def test_random_bptt_scales_the_rate_with_the_length_of_the_window():
     recipe = Recipe(batch=2, bptt=20, batching="consecutive", random_bptt=True, lr=3.0, epochs=3,
-                    optimizer="sgd", schedule="constant")  # fmt: skip
+                    optimizer="sgd", schedule="constant", loss="mean")  # fmt: skip
     run, plan = begin(recipe)
     steps = [report for report in train(run, plan) if report.kind == "step"]
     assert len({report.tokens for report in steps}) > 2
@@ -587,7 +587,10 @@ def test_a_rate_beyond_all_numbers_is_a_divergence():
         list(train(run, plan))
 
 
-@pytest.mark.parametrize(("loss", "scale"), [("mean", 1 / 12), ("time", 1 / 3), ("sum", 1.0)])
+LOSSES = [("token", 1 / 12), ("mean", 1 / 12), ("time", 1 / 3), ("sum", 1.0)]
+
+
+@pytest.mark.parametrize(("loss", "scale"), LOSSES)
 def test_the_loss_setting_scales_the_gradient(loss, scale):
     recipe = Recipe(batch=3, bptt=4, loss=loss, clip=0, max_steps=1)
     run, plan = begin(recipe, dtype=np.float64)
@@ -597,6 +600,42 @@ def test_the_loss_setting_scales_the_gradient(loss, scale):
     stepper.gradient(work, None, 1.0)
     report = next(train(run, plan))
     assert report.norm == pytest.approx(scale * stepper.gather(), rel=1e-10)
+
+
+def test_every_token_of_an_epoch_weighs_the_same():
+    """With a rate that moves nothing, the steps' gradients add up to that of the whole epoch."""
+    recipe = Recipe(batch=3, bptt=1000, optimizer="sgd", lr=1e-9, schedule="constant", clip=0,
+                    max_steps=4, shards=1)  # fmt: skip
+    run, plan = begin(recipe, starts=UNITS, dtype=np.float64, init="normal", init_scale=1.0)
+    works = list(plan.batches(0))
+    assert len({len(work.y) for work in works}) == len(works) == 4
+    start = run.model.params.flat.copy()
+    stepper = Stepper(run.model, recipe, {})
+    whole = np.zeros_like(start)
+    for work in works:
+        stepper.gradient(work, None, 1.0)
+        stepper.gather()
+        whole += stepper.grads[0].flat
+    whole *= len(works) / sum(len(work.y) for work in works)
+    list(train(run, plan))
+    moved = (start - run.model.params.flat) / 1e-9
+    assert moved == pytest.approx(whole, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum", "sgd"])
+@pytest.mark.parametrize("clip_by", ["norm", "element"])
+def test_texts_that_are_as_many_are_as_probable_whatever_their_length(optimizer, clip_by):
+    """Half of the texts are one word, half are forty: the first word is a fair coin."""
+    short, long = [0, 2, 1], [0, *[3, 4] * 20, 1]
+    ids = np.array((short + long) * 160)
+    starts = np.cumsum([0, *[len(short), len(long)] * 160])
+    recipe = Recipe(batch=8, bptt=64, optimizer=optimizer, clip_by=clip_by, max_steps=1200)
+    model = Model.initial(Config(5, cell="gru", hidden=12), 1)
+    run = TrainRun.start(model, recipe)
+    list(train(run, make_plan(recipe, ids, starts)))
+    logits, _ = run.result.step(np.array([0]), run.result.zero_state(1))
+    odds = np.exp(logits[:, 0] - logits[:, 0].max())
+    assert odds[2] / odds.sum() == pytest.approx(0.5, abs=0.1)
 
 
 def test_reset_begins_some_carried_states_anew():
