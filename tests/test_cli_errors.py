@@ -145,6 +145,8 @@ def test_a_failure_leaves_the_output_that_was_there(files, tmp_path, command, mo
     output = tmp_path / "out.npz"
     good(*words, output)
     before = output.read_bytes()
+    if command == "train":
+        words = (words[0], "--overwrite", *words[1:])
 
     def full(*args):
         raise OSError(28, "No space left on device")

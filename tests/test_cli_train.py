@@ -348,7 +348,27 @@ def test_an_unfinished_run_is_not_lost_to_a_slip(data, tmp_path):
     assert "holds an unfinished run (2 steps)" in line
     assert model.read_bytes() == before
     good("train", data, "-o", model, *TINY, "--max-steps", 5, "--overwrite")
-    good("train", data, "-o", model, *TINY, "--max-steps", 3)  # a complete one may be replaced
+
+
+def test_a_file_that_is_there_is_not_lost_to_a_slip(data, tmp_path):
+    model, other, text = tmp_path / "m.npz", tmp_path / "n.npz", tmp_path / "notes.txt"
+    words = ("train", data, *TINY, "--max-steps", 3)
+    good(*words, "-o", model)
+    before = model.read_bytes()
+    line = refused(*words, "-o", model)
+    assert "holds a finished model (3 steps)" in line
+    for way in ("--resume", f"--from {model}", "--overwrite"):
+        assert way in line
+    assert "this file is read" in refused(*words, "-o", model, "--from", model)
+    assert model.read_bytes() == before
+    good(*words, "-o", other, "--from", model)
+    assert model.read_bytes() == before
+    text.write_text("my notes")
+    assert "is there already" in refused(*words, "-o", text)
+    assert "this file is read" in refused(*words, "-o", data)
+    assert text.read_text() == "my notes"
+    good(*words, "-o", text, "--overwrite")
+    assert text.read_bytes() == before
 
 
 def _half(data):

@@ -29,7 +29,7 @@ def run_for(
             note(f"{output}: nothing to resume yet; starting.", quiet)
     elif resume:
         return _resumed(dataset, output, preset, origin, given, ranks, quiet)
-    elif not overwrite:
+    elif not overwrite and os.path.exists(output):
         _guard(output)
     if origin is None:
         config, recipe = api.settings_for(dataset.tokenizer, preset, given)
@@ -43,19 +43,22 @@ def run_for(
 
 
 def _guard(output: str) -> None:
-    """A run that was stopped is not lost to a slip."""
+    """Refuse to train over a file that is there: a model is not lost to a slip."""
     from rnncli import api
     from rnncli.errors import ArtefactError
 
     try:
         _, run = api.resume(output)
     except ArtefactError:
-        return
-    if not run.finished:
         raise ConfigError(
-            f"{output} holds an unfinished run ({run.step:,} steps). Go on with --resume, or "
-            "begin anew with --overwrite."
-        )
+            f"{output} is there already. Write to another name, or replace it with --overwrite."
+        ) from None
+    kind = "a finished model" if run.finished else "an unfinished run"
+    more = " and a larger limit" if run.finished else ""
+    raise ConfigError(
+        f"{output} holds {kind} ({run.step:,} steps). Go on with --resume{more}, begin with it by "
+        f"--from {output} and another -o, or replace it with --overwrite."
+    )
 
 
 def _resumed(

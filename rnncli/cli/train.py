@@ -119,7 +119,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
     "--resume", is_flag=True,
     help="Go on from what the last save left; where there is nothing, start.",
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Begin anew over an unfinished run.")
+@click.option("--overwrite", is_flag=True, help="Replace the output file, if there is one.")
 @settings_options(Config)
 @settings_options(Recipe)
 @settings_options(Samples)
