@@ -1,7 +1,7 @@
 """Models to PyTorch's form and back; models of others: the same outputs, or one line that says why.
 
-Against files that PyTorch and the official writer made (tests/frozen). That the layout is PyTorch's,
-test_torch_frozen.py shows, and test_torch_live.py where PyTorch is installed.
+Against files that PyTorch and the official writer made (tests/frozen). That the layout is
+PyTorch's, test_torch_frozen.py shows, and test_torch_live.py where PyTorch is installed.
 """
 
 import json
