@@ -35,14 +35,14 @@ def sha256(path):
 
 
 def parts(path):
-    """The header and the arrays of a file, by NumPy and JSON alone."""
+    """Read the header and the arrays of a file with NumPy and JSON alone."""
     with np.load(path) as file:
         arrays = dict(file)
     return json.loads(arrays.pop("meta").tobytes()[65:])["header"], arrays
 
 
 def check(found, wanted):
-    """Equal, but for the rounding of floats, which is another from kernel to kernel."""
+    """Compare exactly, but floats up to the rounding in which matrix kernels differ."""
     assert type(found) is type(wanted)
     if isinstance(wanted, dict):
         assert found.keys() == wanted.keys()
@@ -130,8 +130,11 @@ def test_a_run_goes_on_to_where_it_went_then(tmp_path, monkeypatch, name):
     monkeypatch.chdir(FROZEN)
     shutil.copy(FROZEN / f"{name}.npz", tmp_path / "model.npz")
     good(*made.LATER[name].split(), "-q", "-o", tmp_path / "model.npz")
-    (found, arrays), (wanted, frozen) = parts(tmp_path / "model.npz"), parts(f"{name}-later.npz")
-    for header in (found, wanted):  # what stands for the version and the machine of today
+    (found, arrays), (wanted, frozen) = (
+        parts(tmp_path / "model.npz"),
+        parts(FROZEN / f"{name}-later.npz"),
+    )
+    for header in (found, wanted):  # these name the version and the machine of today
         del header["writer"], header["run"]["machine"]
     check(found, wanted)
     check(arrays, frozen)

@@ -53,7 +53,7 @@ FILES = (*DATA, *MODELS, *(f"{name}-later" for name in LATER))
 
 
 def sentences(count: int, seed: int) -> list[str]:
-    """Sentences with words in common, and now and then with what is hard to cut into tokens."""
+    """Make sentences with words in common; some hold what is hard to cut into tokens."""
     rng = random.Random(seed)
     who = ["the cat", "My aunt", "a dog", "The old man", "Zoë", "Dr. Li", "nobody"]
     does = ["sees", "likes", "didn't like", "can't find", "eats", "paints", "won't forget"]
@@ -68,7 +68,7 @@ def sentences(count: int, seed: int) -> list[str]:
 
 
 def texts() -> dict[str, str]:
-    """120 comments as CSV, some of several lines and one blank; a story of 150 lines."""
+    """Make 120 comments as CSV, some of several lines and one blank, and a story of 150 lines."""
     rng = random.Random(7)
     pool = iter(sentences(400, seed=1))
     rows = ["id,body"]
@@ -83,7 +83,7 @@ def texts() -> dict[str, str]:
 
 
 def rnncli(words: str, output: str) -> subprocess.Popen:
-    """The command `rnncli words -o output`, begun in this folder."""
+    """Start `rnncli words -o output` in this folder."""
     command = [sys.executable, "-m", "rnncli", *shlex.split(words), "-o", output]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     return subprocess.Popen(command, cwd=HERE, env=environment)
@@ -98,7 +98,7 @@ def killed(words: str, output: str) -> None:
     """Kill the training when its first save is there, long before the second is due."""
     (HERE / output).unlink(missing_ok=True)
     with rnncli(words, output) as process:
-        while not (HERE / output).exists():
+        while process.poll() is None and not (HERE / output).exists():
             time.sleep(0.001)
         process.kill()
     for lock in HERE.glob(".*.rnncli-lock-*"):
