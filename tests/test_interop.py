@@ -1,7 +1,7 @@
 """Models to PyTorch's form and back; models of others: the same outputs, or one line that says why.
 
-Against files that PyTorch and the official writer made (tests/data). That the layout is PyTorch's,
-test_torch_frozen.py shows, and test_torch_live.py where PyTorch is installed.
+Against files that PyTorch and the official writer made (tests/frozen). That the layout is
+PyTorch's, test_torch_frozen.py shows, and test_torch_live.py where PyTorch is installed.
 """
 
 import json
@@ -17,7 +17,7 @@ from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.nn import Model, Steps
 from rnncli.tokenizer import Tokenizer
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "frozen"
 TEXTS = ['The cat\'s "hat" is on the mat.', "A <b> dog, ß and 猫."]
 NETWORKS = {
     "lstm": {"cell": "lstm", "layers": 2, "embed": 5},

@@ -11,7 +11,7 @@ from safetensors import numpy as official
 from rnncli.errors import ArtefactError
 from rnncli.safetensors import MAX_HEADER, read, write
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "frozen"
 FROZEN = ["char_lstm.safetensors", "char_gru.safetensors"]  # of the official writer
 
 

@@ -16,7 +16,7 @@ from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
 from rnncli.nn.optim import RULES, clip_norm, shares, update
 from rnncli.nn.stack import Source, stack_backward, stack_forward
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "frozen"
 
 
 def frozen(name):

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-sys.path.insert(0, str(Path(__file__).parent / "data"))
+sys.path.insert(0, str(Path(__file__).parent / "frozen"))
 
 import make_torch_reference as made  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402

@@ -1,4 +1,4 @@
-"""Freeze two models as others save them: `python tests/data/make_safetensors_reference.py`.
+"""Freeze two models as others save them: `python tests/frozen/make_safetensors_reference.py`.
 
 Needs torch and safetensors. Writes char_lstm.safetensors (nn.Embedding, two layers of nn.LSTM,
 nn.Linear under names of their own, float32) and char_gru.safetensors (one-hot, nn.GRU, nn.Linear

@@ -1,4 +1,4 @@
-"""Freeze what PyTorch computes: `python tests/data/make_torch_reference.py` (needs torch).
+"""Freeze what PyTorch computes: `python tests/frozen/make_torch_reference.py` (needs torch).
 
 Writes torch_cells.npz, torch_models.npz and torch_optimizers.npz beside this file. Each member of
 them is one case: all its numbers as one float64 vector. The member "manifest" holds JSON that
