@@ -24,6 +24,7 @@ from rnncli.evaluation import GROUP, WINDOW, Lanes, Score, score_plan, score_spl
 from rnncli.evaluation import Split as Units
 from rnncli.mapped import blocks
 from rnncli.mpi import Comm
+from rnncli.nn.machine import cores, one_blas_thread
 from rnncli.nn.model import Model
 from rnncli.parallel import Crew, Part
 from rnncli.sampling import Filters, Sample
@@ -230,25 +231,34 @@ def train(
     *,
     preset: str | None = None,
     start: LanguageModel | None = None,
+    output: str | Path | None = None,
+    threads: int | None = None,
     on_report: Callable[[Report], None] | None = None,
     **settings: Any,
 ) -> LanguageModel:
     """Train a language model on a data file; settings are the fields of `Config` and `Recipe`.
 
-    `start` is a model to begin with, whose network it then is.
+    `start` is a model to begin with, whose network it then is. `output` is a model file to write at
+    the end, the run with it: the very bytes that `rnncli train` writes. `threads` share the work on
+    this machine (None: its cores), and do not change the result.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     if start is None:
         config, recipe = settings_for(dataset.tokenizer, preset, settings)
     else:
         config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
-    session = begin(dataset, config, recipe, start=start)
-    for report in steps(session.run, session.plan, session.validate):
-        if on_report:
-            on_report(report)
+    processes = threads or cores()
+    with one_blas_thread():
+        session = begin(dataset, config, recipe, start=start, processes=processes)
+        for report in steps(session.run, session.plan, session.validate, processes=processes):
+            if on_report:
+                on_report(report)
+        if output is not None:
+            session.save(output)
     return session.best()
 
 
+@one_blas_thread()
 def evaluate(
     language: LanguageModel, data: str | Path | Dataset | Iterable[str], split: str = "test"
 ) -> Score:
@@ -285,6 +295,7 @@ def split_for(language: LanguageModel, data: Dataset, split: str) -> Split:
     return data.splits[split]
 
 
+@one_blas_thread()
 def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
     """Texts that the model writes after `prefix`; options of `sampling.generate`.
 

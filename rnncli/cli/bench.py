@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import cores, echo_json, json_option, threads_option
+from rnncli.cli.common import echo_json, json_option, threads_option
+from rnncli.nn.machine import cores
 
 
 @click.command()

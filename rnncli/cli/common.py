@@ -18,6 +18,7 @@ import click
 from rnncli.atomic import sweep, telling
 from rnncli.errors import ConfigError, shown
 from rnncli.mpi import started
+from rnncli.nn.machine import cores
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,13 +62,6 @@ def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> i
     if value and value > 1:
         raise click.BadParameter("each rank computes with one: start more ranks.", ctx, param)
     return 1
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 threads_option = click.option(

@@ -11,14 +11,14 @@ from rnncli.cli.common import (
     FILE,
     Live,
     check_output,
-    cores,
     echo_json,
     json_option,
     note,
     quiet_option,
     seed_option,
-)  # fmt: skip
+)
 from rnncli.errors import ConfigError
+from rnncli.nn.machine import cores
 
 if TYPE_CHECKING:
     from rnncli.tokenizing import Summary

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rnncli.config import Recipe
 from rnncli.nn import Batch, Config, Model, Steps
+from rnncli.nn.machine import one_blas_thread
 from rnncli.nn.optim import RULES, update
 
 Array = NDArray[Any]
@@ -102,6 +103,7 @@ def svg(result: Lesson) -> str:
     )
 
 
+@one_blas_thread()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print the error before and after, and draw the picture if asked to."""
     parser = argparse.ArgumentParser(description="Forecast a cosine with an LSTM.")

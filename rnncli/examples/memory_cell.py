@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn import Config, Model, Steps
+from rnncli.nn.machine import one_blas_thread
 
 
 def network() -> Model:
@@ -37,6 +38,7 @@ def answers(inputs: list[tuple[float, float]]) -> NDArray[Any]:
     return outputs.T
 
 
+@one_blas_thread()
 def main() -> None:
     """Print the table."""
     inputs = [(1.0, 1.0), (1.0, 1.0), (2.0, 2.0)]

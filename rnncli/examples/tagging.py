@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rnncli.config import Recipe
 from rnncli.nn import Batch, Config, Model, pack, pad
+from rnncli.nn.machine import one_blas_thread
 from rnncli.nn.optim import RULES, update
 
 Array = NDArray[Any]
@@ -88,6 +89,7 @@ def lesson(bidirectional: bool, seed: int = 0, steps: int = 200) -> Lesson:
     return Lesson(model, float(np.mean(tags(model, test) == test.y)))
 
 
+@one_blas_thread()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a network that reads forward and one that reads both ways, and compare them."""
     parser = argparse.ArgumentParser(description="Tag words with one and with two directions.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rnncli.config import Recipe
 from rnncli.nn import Batch, Config, Model, Steps, gradient_by_lag
+from rnncli.nn.machine import one_blas_thread
 from rnncli.nn.optim import RULES, clip_norm, update
 
 Array = NDArray[Any]
@@ -49,6 +50,7 @@ def lesson(cell: str, seed: int = 0, steps: int = 300) -> Array:
     return gradient_by_lag(model, texts(rng))
 
 
+@one_blas_thread()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the norms of each cell, as shares of that at the last step."""
     parser = argparse.ArgumentParser(description="Measure how far back a gradient reaches.")

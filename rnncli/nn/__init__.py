@@ -8,14 +8,26 @@ Arrays between layers are feature-major, (features, N); step t owns the columns 
 Weights are (outputs, inputs), as in the equations; a table of token rows is (V, width).
 Names: Wx input weights, Wh recurrent weights, Wp projection, b bias, h hidden state, c cell state;
 a gradient is d + the name. Losses are in nats.
+The names below are imported when they are first used: `rnncli.nn.machine` needs no numpy.
 """
 
-from rnncli.config import Config
-from rnncli.nn.lag import gradient_by_lag
-from rnncli.nn.model import Batch, Gradient, Model, shapes
-from rnncli.nn.packed import Packed, Steps, pack, pad, unpack
-from rnncli.nn.params import Params
-from rnncli.nn.stack import State
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnncli.config import Config
+    from rnncli.nn.lag import gradient_by_lag
+    from rnncli.nn.model import Batch, Gradient, Model, shapes
+    from rnncli.nn.packed import Packed, Steps, pack, pad, unpack
+    from rnncli.nn.params import Params
+    from rnncli.nn.stack import State
+
+_PLACES = {
+    "Batch": "nn.model", "Config": "config", "Gradient": "nn.model", "Model": "nn.model",
+    "Packed": "nn.packed", "Params": "nn.params", "State": "nn.stack", "Steps": "nn.packed",
+    "gradient_by_lag": "nn.lag", "pack": "nn.packed", "pad": "nn.packed", "shapes": "nn.model",
+    "unpack": "nn.packed",
+}  # fmt: skip
 
 __all__ = [
     "Batch",
@@ -32,3 +44,9 @@ __all__ = [
     "shapes",
     "unpack",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'rnncli.nn' has no attribute {name!r}")
+    return getattr(import_module(f"rnncli.{_PLACES[name]}"), name)
