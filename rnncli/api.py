@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnncli import presets
-from rnncli.batches import Plan, Sentences
+from rnncli.batches import Guarded, Plan, Sentences
 from rnncli.checkpoint import LanguageModel, load, resume, save
 from rnncli.config import Config, Recipe
 from rnncli.dataset import Dataset, Split
@@ -166,7 +166,7 @@ def begin(
     """
     comm = comm or Comm()
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
-    plan = make_plan(recipe, train_split.ids, train_split.starts)
+    plan = Guarded(make_plan(recipe, train_split.ids, train_split.starts), dataset.still)
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
@@ -182,7 +182,7 @@ def begin(
     some = valid is not None and len(valid.ids) > 1
     validate = None
     if valid is not None and some:
-        validate = validator(tokenizer, valid, recipe, comm, processes)
+        validate = validator(tokenizer, valid, recipe, comm, processes, dataset.still)
     language = LanguageModel(run.result, tokenizer, carried, data, run.history)
     return Session(language, run, plan, validate, comm)
 
@@ -195,16 +195,23 @@ def identity(language: LanguageModel) -> str:
 
 
 def validator(
-    tokenizer: Tokenizer, valid: Units, recipe: Recipe, comm: Comm | None = None, processes: int = 1
+    tokenizer: Tokenizer,
+    valid: Units,
+    recipe: Recipe,
+    comm: Comm | None = None,
+    processes: int = 1,
+    still: Callable[[], None] = lambda: None,
 ) -> Callable[[Model], float]:
     """What judges a model while it is trained: the mean nats a token of a split.
 
-    It is cut into as many shards as a batch, so that the sum depends on them alone.
+    It is cut into as many shards as a batch, so that the sum depends on them alone. `still` raises
+    once the split's file is not what it was.
     """
     comm = comm or Comm()
     held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
     if tokenizer.bos is None or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
+    held = Guarded(held, still)
     mine = range(comm.rank, recipe.shards, comm.size)
 
     def validate(model: Model) -> float:

@@ -14,15 +14,16 @@ import mmap
 import os
 import re
 import stat
+import weakref
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rnncli.atomic import Put, replacing, telling
 from rnncli.container import ALIGN, CENTRAL, END, END64, FULL, LOCATOR, MARK, Member, tail
-from rnncli.errors import ArtefactError, shown
+from rnncli.errors import ArtefactError, ChangedError, shown
 
 JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
 
@@ -50,13 +51,22 @@ class Stream(NamedTuple):
     blocks: Iterable[np.ndarray]
 
 
+def _as_it_was() -> None:
+    """Say nothing: arrays in memory cannot change under their readers."""
+
+
 class Artefact(NamedTuple):
-    """A file that was read and checked; the arrays are in the order of the file."""
+    """A file that was read and checked; the arrays are in the order of the file.
+
+    `still` raises a ChangedError once a mapped file is not what it was: whoever maps a file calls
+    it before and after what it reads.
+    """
 
     path: str
     kind: str
     header: dict[str, JSON]
     arrays: dict[str, np.ndarray]
+    still: Callable[[], None] = _as_it_was
 
 
 # --- the header ---
@@ -224,20 +234,53 @@ def read(
         if not stat.S_ISREG(status.st_mode):
             raise file.error("not a regular file")
         members, meta = _parse(file, kind)
-        view = None
+        view, still = None, _as_it_was
         if mapped:
             try:
                 with telling(path, "map"):
                     view = mmap.mmap(descriptor, file.size, access=mmap.ACCESS_READ)
             except ValueError:
                 raise file.damaged("it was cut short while it was read") from None
+            still = _Unchanged(file, status, members, meta)
         arrays = {}
         for member in members:
             sha256 = meta["arrays"][member.name]["sha256"]
             arrays[member.name] = _array(file, member, sha256, view)
-        return Artefact(path, meta["kind"], meta["header"], arrays)
+        return Artefact(path, meta["kind"], meta["header"], arrays, still)
     finally:
         os.close(descriptor)
+
+
+class _Unchanged:
+    """Raises a ChangedError once a mapped file is not what it was when it was read.
+
+    Size and time of change say so at once; where the time alone differs, its checksums decide.
+    To touch what a mapped file has lost ends the process by a signal, SIGBUS.
+    """
+
+    def __init__(
+        self, file: _File, status: os.stat_result, members: list[Member], meta: dict[str, JSON]
+    ) -> None:
+        self.file = file._replace(descriptor=os.dup(file.descriptor))
+        self.members, self.meta, self.time = members, meta, status.st_mtime_ns
+        weakref.finalize(self, os.close, self.file.descriptor)
+
+    def __call__(self) -> None:
+        status = os.fstat(self.file.descriptor)
+        if (status.st_size, status.st_mtime_ns) == (self.file.size, self.time):
+            return
+        changed = ChangedError(str(self.file.damaged("it was changed while it was in use")))
+        if status.st_size != self.file.size:
+            raise changed
+        try:
+            members, meta = _parse(self.file, None)
+            for member in members:
+                _array(self.file, member, meta["arrays"][member.name]["sha256"], None)
+        except ArtefactError:
+            raise changed from None
+        if meta != self.meta:
+            raise changed
+        self.time = status.st_mtime_ns
 
 
 def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]]:

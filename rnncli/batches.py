@@ -7,7 +7,7 @@ those of like length together, packed). Knows nothing of models; nothing is kept
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -197,6 +197,32 @@ class Sentences:
                 x, y = np.asarray(self.ids[at], np.int64), np.asarray(self.ids[at + 1], np.int64)
                 yield Work(x, y, steps, alive if window else 0)
             k += windows
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A plan over a file that somebody may change: `still` raises once it is not what it was.
+
+    It is asked before a batch is read and after, so that no batch comes from what was changed.
+    """
+
+    plan: Plan
+    still: Callable[[], None]
+
+    def length(self, epoch: int) -> int:
+        self.still()
+        return self.plan.length(epoch)
+
+    def targets(self, epoch: int) -> int:
+        self.still()
+        return self.plan.targets(epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        self.still()
+        for work in self.plan.batches(epoch, start):
+            self.still()
+            yield work
+            self.still()
 
 
 def _columns(rows: Array) -> Array:

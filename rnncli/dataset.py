@@ -3,7 +3,7 @@
 The arrays stay on the disk, mapped into memory. It does not know of batches or models.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Dataset:
     header: dict[str, Any]
     tokenizer: Tokenizer
     splits: dict[str, Split]
+    still: Callable[[], None]  # raises a ChangedError once the file is not what it was
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
@@ -66,7 +67,7 @@ class Dataset:
             for name in SPLITS
             if name in parts
         }
-        return cls(where, header, tokenizer, splits)
+        return cls(where, header, tokenizer, splits, artefact.still)
 
     @property
     def unseen(self) -> int | None:

@@ -20,6 +20,10 @@ class ArtefactError(RnncliError):
     """A .npz file that is damaged, of another kind, or of a newer format."""
 
 
+class ChangedError(ArtefactError):
+    """A file that was cut or changed while it was in use."""
+
+
 class DivergenceError(RnncliError):
     """A loss or gradient that is no longer finite."""
 

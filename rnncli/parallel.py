@@ -30,7 +30,10 @@ from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [  # that stop a command; workers leave them to the first process
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+    if hasattr(signal, name)
+]  # fmt: skip
 
 
 def shared_zeros(like: Array) -> Array:

@@ -38,7 +38,7 @@ def run(*words, text=""):
     for stream in outputs:
         stream.seek(0)
         stream.truncate()
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["rnncli", *map(str, words)])
         for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
@@ -47,7 +47,8 @@ def run(*words, text=""):
             with pytest.raises(SystemExit) as stop:
                 cli.run()
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     for stream in outputs:
         stream.flush()
     out, err = (stream.buffer.getvalue().decode() for stream in outputs)

@@ -214,7 +214,9 @@ def _kept(install):
     return lambda number, handler: install(number, die if handler == signal.SIG_DFL else handler)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(data, tmp_path, number, code):
     model = tmp_path / "m.npz"
     words = ("train", data, "-o", model, *TINY, "--max-steps", 4000, "--valid-every", 50)
@@ -231,6 +233,65 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(data, tmp_path, 
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
     good(*words[:-4], "--max-steps", step + 20, "--resume")
     assert checkpoint.resume(model)[1].step == step + 20
+
+
+def test_a_terminal_that_goes_ends_no_run_unsaved(data, tmp_path):
+    """The terminal is closed: SIGHUP comes, and nothing can be written any more."""
+    model, (master, slave) = tmp_path / "m.npz", pty.openpty()
+    words = ("train", data, "-o", model, *TINY, "--max-steps", 100_000, "--valid-every", 50)
+    started = process(*words, stderr=slave, preexec_fn=_default_signals)
+    os.close(slave)
+    wait_for(model.exists)
+    before = checkpoint.resume(model)[1].step
+    os.close(master)
+    started.send_signal(signal.SIGHUP)
+    assert ended(started).code == -signal.SIGHUP
+    assert checkpoint.resume(model)[1].step > before
+
+
+@pytest.mark.parametrize("kind", ["full", "closed", "gone"])
+def test_a_run_goes_on_when_nobody_can_read_its_progress(data, tmp_path, kind):
+    model = tmp_path / "m.npz"
+    words = ("train", data, "-o", model, *TINY, "--max-steps", 300, "--valid-every", 20)
+    read, write = os.pipe()
+    options = {"full": {"stderr": os.open("/dev/full", os.O_WRONLY)}, "gone": {"stderr": write},
+               "closed": {"stderr": None, "preexec_fn": lambda: os.close(2)}}[kind]  # fmt: skip
+    started = process(*words, **options)
+    os.close(write)
+    os.close(read)
+    assert ended(started).code == 0
+    assert checkpoint.resume(model)[1].finished == "300 steps"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("change", ["cut", "changed"])
+def test_data_that_changes_while_it_is_trained_on_ends_the_run_saved(
+    data, tmp_path, threads, change
+):
+    model, copy = tmp_path / "m.npz", tmp_path / "d.npz"
+    whole = data.read_bytes()
+    copy.write_bytes(whole)
+    words = ("train", copy, "-o", model, *TINY, "--valid-every", 20, "--threads", threads)
+    started = process(*words, "--max-steps", 100_000)
+    wait_for(model.exists)
+    copy.touch()  # the same bytes: nothing has changed
+    seen = checkpoint.resume(model)[1].step
+    wait_for(lambda: checkpoint.resume(model)[1].step > seen)
+    if change == "cut":
+        os.truncate(copy, 4096)
+    else:
+        with copy.open("r+b") as file:
+            file.seek(len(whole) // 4)
+            file.write(bytes(256 - byte - 1 for byte in whole[len(whole) // 4 :][:4096]))
+    done = ended(started)
+    assert done.code == 1, done
+    line = done.err.splitlines()[-1]
+    assert line.startswith(f"rnncli: {copy}: damaged: it was changed while it was in use.")
+    assert f"What was learnt is in {model}: --resume goes on." in line
+    step = checkpoint.resume(model)[1].step
+    copy.write_bytes(whole)
+    good(*words, "--resume", "--max-steps", step + 10)
+    assert checkpoint.resume(model)[1].step == step + 10
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path):

@@ -74,8 +74,8 @@ def main() -> None:
     Results go to standard output, progress and notes to standard error. An option may also come
     from the environment: RNNCLI_TRAIN_HIDDEN=512. NO_COLOR is respected.
 
-    Exit codes: 0 done, 1 bad data or file, 2 wrong use, 130 and 143 stopped by a signal (a training
-    run is saved first), 141 the reader of a pipe has gone.
+    Exit codes: 0 done, 1 bad data or file, 2 wrong use, 129, 130 and 143 stopped by a signal (a
+    training run is saved first), 141 the reader of a pipe has gone.
     """
 
 
@@ -86,8 +86,9 @@ def run() -> NoReturn:
 
 
 def _run() -> NoReturn:
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             # Text in any script, whatever the locale; only characters that no encoding has fail.
@@ -109,8 +110,8 @@ def _run() -> NoReturn:
         code = 141
     except (click.Abort, KeyboardInterrupt):
         _die(signal.SIGINT)
-    except _Terminated:
-        _die(signal.SIGTERM)
+    except _Terminated as stop:
+        _die(stop.number)
     except MemoryError:
         code = _say("out of memory. Use a smaller --batch, --bptt or --hidden.")
     except OSError as error:
@@ -134,11 +135,14 @@ def _command() -> int:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as an exception: what is half-written is removed on the way out."""
+    """SIGTERM or SIGHUP, as an exception: what is half-written is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def _say(message: str) -> int:

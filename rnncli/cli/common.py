@@ -160,9 +160,22 @@ def check_output(output: str, *sources: str) -> None:
 
 
 def note(message: str, quiet: bool = False) -> None:
-    """A line for the reader, on standard error."""
+    """Print a line for the reader on standard error."""
     if not quiet:
-        click.echo(message, err=True)
+        say(message + "\n")
+
+
+def say(text: str) -> None:
+    """Write to standard error; once that fails (the terminal is gone, the disk full), say no more.
+
+    What is only shown never ends a run.
+    """
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = None
 
 
 def table(rows: list[list[str]], sides: str) -> str:
@@ -221,7 +234,7 @@ class Live:
             self._lines = cut
         else:
             for line in lines:
-                click.echo(line, err=True)
+                note(line)
 
     def keep(self, line: str) -> None:
         """Write a line that stays, above those that are drawn over."""
@@ -238,7 +251,10 @@ class Live:
 
     def _size(self) -> tuple[int, int]:
         """The columns and rows there are; some columns are left for the ^C that a terminal adds."""
-        size = os.get_terminal_size(sys.stderr.fileno())
+        try:
+            size = os.get_terminal_size(sys.stderr.fileno())
+        except (OSError, ValueError, AttributeError):  # the terminal is gone
+            size = os.terminal_size((80, 24))
         return max(1, (size.columns or 80) - 3), max(1, (size.lines or 24) - 1)
 
     def _erase(self) -> str:
@@ -259,14 +275,15 @@ class Live:
 
     def _write(self, text: str) -> None:
         """Past click, which without colour would take the control characters out."""
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        say(text)
 
 
 @contextlib.contextmanager
 def stops() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are put into the list; a second one ends the process at once."""
+    """Put signals that stop a command into a list; a second one ends the process at once."""
     import signal
+
+    from rnncli.parallel import SIGNALS
 
     caught: list[int] = []
 
@@ -274,7 +291,7 @@ def stops() -> Iterator[list[int]]:
         caught.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    numbers = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield caught

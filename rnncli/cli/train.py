@@ -33,7 +33,7 @@ from rnncli.cli.habits import Command
 from rnncli.cli.plan import planned
 from rnncli.cli.progress import Log, Speed, event, row, scalars
 from rnncli.config import Config, Recipe, Samples, Settings
-from rnncli.errors import ConfigError, DataError, DivergenceError, escaped, shown
+from rnncli.errors import ChangedError, ConfigError, DataError, DivergenceError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.api import Session
@@ -291,6 +291,12 @@ def _loop(
         live.clear()
         left = f"{output} holds the last good model." if kept else "Nothing was saved."
         raise DivergenceError(f"{error} {left}") from None
+    except ChangedError as error:  # of the data, between two steps: the run is whole
+        live.clear()
+        if session.comm.size > 1:
+            raise
+        save()
+        raise ChangedError(f"{error} What was learnt is in {output}: --resume goes on.") from None
     finally:
         live.clear()
 
