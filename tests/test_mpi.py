@@ -1,6 +1,5 @@
 """Several ranks train what one does, resume to the same bytes, and end together."""
 
-import json
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ pytest.importorskip("mpi4py")
 
 import mpi_ranks
 import mpi_torture
+import ranks as bench
 
-from rnncli import bench_mpi, checkpoint
+from rnncli import checkpoint
 from rnncli.batches import Consecutive, Sentences
 from rnncli.cli.train import train
 from rnncli.config import Recipe
@@ -186,14 +186,13 @@ def test_a_rank_has_one_process(monkeypatch):
 
 def test_the_cost_of_talking_worked_by_hand():
     # 2 ranks: 5 messages, and half of 8 bytes out and half in; 8 ranks: 3 rounds, 7/8 each way
-    assert bench_mpi.cost(2, 8, message=10.0, byte=0.5) == 50 + 4
-    assert bench_mpi.cost(8, 8, message=10.0, byte=0.5) == 150 + 7
+    assert bench.cost(2, 8, message=10.0, byte=0.5) == 50 + 4
+    assert bench.cost(8, 8, message=10.0, byte=0.5) == 150 + 7
 
 
 def test_the_bench_measures_two_ranks_and_predicts_more(monkeypatch):
-    monkeypatch.setattr(bench_mpi, "RANKS", (4, 64))
-    words = ("bench", "--mpi", "char-128", "--rounds", 1, "--seconds", 0.1, "--json")
-    reduced, *rows = [json.loads(line) for line in good(*words).out.splitlines()]
+    monkeypatch.setattr(bench, "RANKS", (4, 64))
+    reduced, *rows = bench.figures(["char-128"], 1, 0.1)
     assert reduced["gb_per_s"] > 0
     assert [row["ranks"] for row in rows] == [1, 2, 4, 64]
     assert rows[0]["speed-up"] == 1

@@ -29,7 +29,6 @@ COMMANDS = {  # each is a function of the module of its name, which is loaded wh
     "report": "Write a page that shows what a model has learnt, and how.",
     "convert": "Turn a model file into PyTorch's names and layout, or back.",
     "check": "Try a network's configuration before trusting a long run to it.",
-    "bench": "Measure training, generating and tokenizing on this machine.",
 }
 NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the command's for itself
 
