@@ -158,10 +158,7 @@ def cases(folder: Path) -> dict[str, Case]:
         "sample a state": Case(
             ("sample", folder / "m.npz", "--save-state", folder / "out.npz", *short), ("out.npz",)
         ),
-        "eval, painted": Case(
-            ("eval", folder / "m.npz", "--text", folder / "t.txt", "--html", folder / "out.html"),
-            ("out.html",), True,
-        ),
+        "eval, painted": Case(("eval", folder / "m.npz", "--text", folder / "t.txt", "--color")),
         "eval, baselines": Case(("eval", folder / "m.npz", folder / "d.npz", "--baselines")),
         "inspect": Case(("inspect", folder / "m.npz")),
         "compare": Case(("compare", folder / "m.npz", folder / "m.npz")),
