@@ -155,9 +155,6 @@ def cases(folder: Path) -> dict[str, Case]:
         "sample, against a text": Case(
             ("sample", folder / "m.npz", "--against", folder / "d.npz", *short)
         ),
-        "sample a state": Case(
-            ("sample", folder / "m.npz", "--save-state", folder / "out.npz", *short), ("out.npz",)
-        ),
         "eval, painted": Case(("eval", folder / "m.npz", "--text", folder / "t.txt", "--color")),
         "eval, baselines": Case(("eval", folder / "m.npz", folder / "d.npz", "--baselines")),
         "inspect": Case(("inspect", folder / "m.npz")),
