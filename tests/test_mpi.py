@@ -93,43 +93,14 @@ def test_ranks_resume_to_the_same_bytes_and_say_so_when_there_are_others(data, t
     assert "begun with 3 ranks, going on with 1: the same up to rounding" in done.err
 
 
-# --- the same data file ---
-
-
-def tokenized(count, step, *words):
-    """`rnncli tokenize` by a number of ranks, in parts of so many bytes."""
-    code = f"from rnncli import cli, parts; parts.STEP = {step}; cli.run()"
-    return ended(mpi_ranks.start(count, "-c", code, "tokenize", *words), timeout=120)
-
-
-def comments(path, *odd):
-    """A CSV whose rows go over several lines, at the end some that are not as they should be."""
-    rows = [f'{k},"the {k % 50}\nof ""the"" {k % 7}, and ж{k % 3}"' for k in range(300)]
-    path.write_text("\n".join(["id,body", *rows, *odd]) + "\n")
-    return path
-
-
-def test_ranks_write_the_data_file_of_one_process(tmp_path):
-    text = comments(tmp_path / "t.csv", '9,"a",b', '8,"zebra"')
-    words = (text, "--column", "body", "--on-bad-row", "skip", "-o")
-    alone = good("tokenize", *words, tmp_path / "alone.npz")
-    done = tokenized(3, 500, *words, tmp_path / "d.npz")
-    assert done.code == 0, done.err
-    assert done.err.replace("d.npz", "alone.npz") == alone.err
-    assert (tmp_path / "d.npz").read_bytes() == (tmp_path / "alone.npz").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["alone.npz", "d.npz", "t.csv"]
-
-
-def test_a_bad_row_is_named_by_ranks_as_by_one_process(tmp_path):
-    words = (comments(tmp_path / "t.csv", '9,"a",b'), "--column", "body", "-o", tmp_path / "d.npz")
-    line = refused("tokenize", *words)
-    done = tokenized(2, 500, *words)
-    assert done.code == 1
-    assert line in done.err.splitlines()
-    assert done.err.count("rnncli: ") == 1
-
-
 # --- who does what ---
+
+
+def test_text_is_tokenized_by_one_process(data, tmp_path):
+    done = ranks(2, "tokenize", data.parent / "t.txt", "-o", tmp_path / "d.npz")
+    assert done.code == 2
+    assert done.err.count("run it without mpiexec") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
