@@ -30,9 +30,9 @@ torture: .venv/dev  ## the promises of the README, tried many times; an hour is 
 	$(BIN)/python tests/torture.py $(ROWS)
 
 bench: $(RNNCLI) ## speed and memory on this machine, kept in .bench.jsonl; with PyTorch in .venv, beside it
-	$(RNNCLI) bench --start $(TORCH) --results .bench.jsonl
-	$(RNNCLI) bench --tokenize corpora/comments.csv --megabytes 1000 --results .bench.jsonl
-	$(RNNCLI) bench $(TORCH) --results .bench.jsonl
+	$(BIN)/python tests/bench --start $(TORCH) --results .bench.jsonl
+	$(BIN)/python tests/bench --tokenize corpora/comments.csv --megabytes 1000 --results .bench.jsonl
+	$(BIN)/python tests/bench $(TORCH) --results .bench.jsonl
 
 format: .venv/dev  ## lay the code out
 	$(BIN)/ruff check --fix .

@@ -32,7 +32,6 @@ VERSION = 1
 KINDS = {  # kind: the command that makes it
     "data": "rnncli tokenize",
     "model": "rnncli train",
-    "state": "rnncli sample --save-state",
 }
 DTYPES = ("|b1", "|u1", "<u2", "<u4", "<i2", "<i4", "<i8", "<f4", "<f8")
 MAX_MEMBERS = 1024

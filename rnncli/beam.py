@@ -17,7 +17,7 @@ from rnncli.nn import Model
 from rnncli.reading import Reader, take
 from rnncli.sampling import PLAIN, Run
 from rnncli.terms import Terms
-from rnncli.texts import Past, Sample, Text
+from rnncli.texts import Sample, Text
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -40,7 +40,6 @@ def beam(
     normalise: float = 0.0,
     *,
     mix: Sequence[tuple[Model, float]] = (),
-    past: Past | None = None,
     allow_unk: bool = False,
     ban: Sequence[str] = (),
 ) -> list[Sample]:
@@ -55,7 +54,7 @@ def beam(
         raise ConfigError(f"width must be 1 or more and normalise between 0 and 1, not {width} "
                           f"and {normalise}.")  # fmt: skip
     terms = Terms(length, allow_unk=allow_unk, ban=ban)
-    run = Run(Reader(model, mix), tokenizer, PLAIN, 0, terms, past)
+    run = Run(Reader(model, mix), tokenizer, PLAIN, 0, terms)
     start = run.start(prefix)
     banned = list(run.late.banned)
 

@@ -35,10 +35,10 @@ def choices(reader: Reader, sample: Sample, alternatives: int = 0) -> list[Choic
     """
     if alternatives < 0:
         raise ConfigError(f"alternatives must be 0 or more, not {alternatives}.")
-    assert sample.past is not None
+    assert sample.start is not None
     found: list[Choice] = []
-    read = [*sample.past.ids[-1:], *sample.ids[:-1]]
-    for z in reader.every(read, sample.past.states):
+    read = [*sample.start.ids[-1:], *sample.ids[:-1]]
+    for z in reader.every(read, sample.start.before):
         for row in np.ascontiguousarray(z.T, np.float64):
             found.append(_choice(row, sample.ids[len(found)], alternatives))
     return found

@@ -41,10 +41,6 @@ class Comm:
         """Rank 0's value."""
         return value
 
-    def gather(self, value: T) -> list[T]:
-        """The values of all ranks, on rank 0; nothing on the others."""
-        return [value]
-
     def total(self, value: float) -> float:
         """The sum of a number over all ranks."""
         sums = array("d", [value])
@@ -73,10 +69,6 @@ class Ranks(Comm):
         with self._reaching():
             told: T = self.world.bcast(value)
         return told
-
-    def gather(self, value: T) -> list[T]:
-        with self._reaching():
-            return self.world.gather(value) or []
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from rnncli import corpus
 from rnncli.corpus import Document, Part, Reading, Skipped
 from rnncli.errors import DataError
 from rnncli.lines import GZIP, is_utf8
-from rnncli.mpi import Comm
 from rnncli.rule import Rule
 from rnncli.spool import Segment, Spool, Spooled
 
@@ -31,14 +30,13 @@ _WINDOW = 1 << 17  # bytes that are looked at to guess where a row begins
 
 @dataclass(frozen=True)
 class Files:
-    """Text files to be read by so many processes, or by ranks; iterating reads them in this one."""
+    """Text files to be read by `workers` processes; iterating reads them in this one."""
 
     paths: Sequence[str | Path]
     reading: Reading
     skipped: Skipped
     workers: int = 1
     on_bytes: Callable[[int, int | None], None] | None = None
-    comm: Comm = field(default_factory=Comm)
 
     def __iter__(self) -> Iterator[Document]:
         return corpus.documents(self.paths, self.reading, self.skipped, self.on_bytes)
@@ -170,11 +168,8 @@ def spooled(
 ) -> Iterator[Spooled]:
     """The corpus of some documents, in spools that last as long as the context."""
     parts: list[Part] = []
-    if isinstance(documents, Files):
-        ranks = documents.comm.size
-        if max(documents.workers, ranks) > 1 and can_share(documents, rule):
-            parts = cut(documents.paths, documents.reading)
-        parts = documents.comm.tell(parts if len(parts) > 1 else [])
+    if isinstance(documents, Files) and documents.workers > 1 and can_share(documents, rule):
+        parts = cut(documents.paths, documents.reading)
     with ExitStack() as stack:
         if len(parts) < 2:
             spool = stack.enter_context(Spool(folder, rule))
@@ -182,37 +177,9 @@ def spooled(
             yield Spooled([spool], [segment], [spool.numbers])
             return
         assert isinstance(documents, Files)
-        count = ranks if ranks > 1 else 1 + min(documents.workers, len(parts))
+        count = 1 + min(documents.workers, len(parts))
         spools = [stack.enter_context(Spool(folder, rule, k)) for k in range(count)]
         yield _shared(documents, parts, spools, skipped)
-
-
-def assist(files: Files, rule: Rule, folder: Path) -> None:
-    """What the other ranks do while rank 0 is in `spooled`."""
-    parts: list[Part] = files.comm.tell([])
-    with Spool(folder, rule, files.comm.rank) as spool:
-        for _ in _dealt(files, parts, [spool] * files.comm.size):
-            pass
-
-
-def _dealt(files: Files, parts: list[Part], spools: list[Spool]) -> Iterator[Counted]:
-    """Every rank counts each size-th part into its spool; rank 0 gets, in order, what they found.
-
-    With it comes what was added to their spools, for those of the same numbers.
-    """
-    comm = files.comm
-    for first in range(comm.rank, len(parts) + comm.rank, comm.size):
-        found, added = None, (b"", b"")
-        if first < len(parts):
-            spool = spools[comm.rank]
-            before = spool.length
-            found = count_part(parts[first], spool, files.reading, files.skipped)
-            added = spool.since(*before) if comm.rank else added
-        for rank, (counted, data) in enumerate(comm.gather((found, added))):
-            if rank:
-                spools[rank].append(*data)
-            if counted:
-                yield counted
 
 
 def can_share(files: Files, rule: Rule) -> bool:
@@ -235,10 +202,8 @@ def _shared(files: Files, parts: list[Part], spools: list[Spool], skipped: Skipp
         return found
 
     total, done = corpus.total_bytes(files.paths), 0
-    ranks = files.comm.size
-    with Crew(task, len(spools) if ranks == 1 else 1) as crew:
-        found_by = crew.side_by_side(parts) if ranks == 1 else _dealt(files, parts, spools)
-        counted = map(noted, found_by)
+    with Crew(task, len(spools)) as crew:
+        counted = map(noted, crew.side_by_side(parts))
         for found in in_order(parts, counted, lambda part: noted(task((0, part)))):
             assert found.segment is not None  # a fault was raised
             segments.append(found.segment)

@@ -1,8 +1,8 @@
 """What a training run will cost on this machine, before it starts: `forecast`.
 
-Parameters, operations and bytes are counted. Time is measured: some of the run's own steps after a
-few that warm up, some validation, one save into a scratch folder; all on copies that are thrown
-away. Nothing of the run itself changes.
+Parameters and operations are counted. Time and memory are measured: some of the run's own steps
+after a few that warm up, some validation, one save into a scratch folder; all on copies that are
+thrown away. Nothing of the run itself changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from rnncli.api import Session, validator
 from rnncli.batches import Plan, Sentences
 from rnncli.config import Config, Recipe
 from rnncli.dataset import Dataset
-from rnncli.evaluation import ALONE, GROUP, WINDOW
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.optim import RULES
 from rnncli.training import TrainRun, make_plan, total_steps, train, valid_every
@@ -34,7 +33,6 @@ Array = NDArray[Any]
 SECONDS = 4.0  # that steps are measured for; a quarter more warms up
 BUSY = 0.7  # of a core is what a process has where nothing else runs, and more
 FLOAT = 4  # bytes
-KEPT = {"lstm": 8, "gru": 6, "gru-before": 6, "rnn": 2}  # (H, N) arrays until the backward pass
 
 
 class Part(NamedTuple):
@@ -80,8 +78,7 @@ class Forecast:
 
     parameters: dict[str, int]  # by part
     flops_per_token: dict[str, int]  # by part
-    memory: int  # counted
-    memory_measured: int
+    memory: int  # measured
     processes: int
     tokens_per_second: float  # of the steps alone
     measured_steps: int
@@ -109,7 +106,6 @@ def forecast(
     """
     run, config, recipe = session.run, session.language.model.config, session.run.recipe
     split = dataset.splits["train"]
-    base = _resident()
     probe = _steps(run, session.plan, processes, SECONDS)
     valid = _validation(session, dataset, probe.rate, processes)
     save = _save(session)
@@ -123,15 +119,10 @@ def forecast(
     pace = Pace(step, pause, every, late)
     seconds = recipe.max_time and recipe.max_time * (1 - run.progress)
     own = _end(recipe, session, pace, seconds)
-    counted = memory(
-        config, recipe, recipe.batch * _longest(session.plan, recipe.bptt),
-        _judged(session), probe.processes,
-    )  # fmt: skip
     found = Forecast(
         parameters=parameters(config),
         flops_per_token=flops(config),
-        memory=base + counted,
-        memory_measured=_peak() + probe.memory - probe.copied,
+        memory=_peak() + probe.memory - probe.copied,
         processes=probe.processes,
         tokens_per_second=probe.rate,
         measured_steps=probe.steps,
@@ -181,50 +172,11 @@ def flops(config: Config) -> dict[str, int]:
     return counts
 
 
-def memory(config: Config, recipe: Recipe, tokens: int, judged: int = 0, processes: int = 1) -> int:
-    """Bytes of the arrays that a run adds to its model.
-
-    Parameters, their best values, gradients by shard and the slots; and what each process holds of
-    its shard of a batch of so many tokens, and of a validation of `judged` tokens at a time.
-    """
-    total = sum(parameters(config).values())
-    shards = min(recipe.shards, recipe.batch)
-    vectors = 1 + shards + len(RULES[recipe.rule].slots)
-    shard = -(-tokens // shards) * _column(config, config.classes)
-    scored = -(-judged // shards) * _column(config, 0)
-    others = (min(processes, shards) - 1) * (shard + scored)  # those that train wait meanwhile
-    return FLOAT * (total * vectors + max(shard, scored) + others)
-
-
-def _column(config: Config, classes: int) -> int:
-    """Numbers held for each token of a shard at the peak; `classes` 0 for the forward pass only."""
-    kept, top = config.embed, 0
-    for layer in range(config.layers):
-        H = config.units(layer)
-        gates = config.gates * H
-        kept += KEPT[config.cell] * H
-        kept += 2 * H if config.dropout else 0  # masks, and what they leave
-        kept += 2 * gates if config.layer_norm else 0
-        top = gates
-    backward = (2 if config.layer_norm or config.cell != "lstm" else 1) * top + 2 * config.width
-    return kept + max(top, classes + 2 * config.width, backward if classes else 0)
-
-
 def _longest(plan: Plan, bptt: int) -> int:
     """Steps of the longest batch."""
     if not isinstance(plan, Sentences):
         return bptt
     return min(bptt, int(np.diff(np.asarray(plan.starts, np.int64)).max()) - 1)
-
-
-def _judged(session: Session) -> int:
-    """Tokens that a validation scores side by side."""
-    recipe = session.run.recipe
-    if session.validate is None:
-        return 0
-    if not isinstance(session.plan, Sentences):
-        return max(ALONE, WINDOW * recipe.batch)
-    return GROUP * _longest(session.plan, WINDOW)
 
 
 # --------------------------------------------------------------------------------------- measured

@@ -34,7 +34,7 @@ from rnncli.novelty import Guard
 from rnncli.patterns import Pattern
 from rnncli.reading import Reader, joined, take
 from rnncli.terms import Terms
-from rnncli.texts import Past, Sample, Start, Text, prefix_ids
+from rnncli.texts import Sample, Start, Text, prefix_ids
 from rnncli.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -42,7 +42,6 @@ Array = NDArray[Any]
 __all__ = [
     "PLAIN",
     "Filters",
-    "Past",
     "Run",
     "Sample",
     "Terms",
@@ -71,7 +70,6 @@ def generate(
     batch: int = 64,
     threads: int = 1,
     mix: Sequence[tuple[Model, float]] = (),
-    past: Past | None = None,
     guard: Guard | None = None,
     scored: bool = True,
     **terms: Any,
@@ -80,16 +78,16 @@ def generate(
 
     <s> is never written, <unk> only if allowed; the other `terms` are the fields of `Terms`.
     `batch` texts are written at a time; `threads` share the work of large models, to the same text.
-    The probabilities are mixed with those of the models in `mix`, each with its share. The prefix
-    goes on from `past`. A `guard` bars tokens that would copy too many in a row. Without `scored`
-    there are no log-probabilities, but NaN.
+    The probabilities are mixed with those of the models in `mix`, each with its share. A `guard`
+    bars tokens that would copy too many in a row. Without `scored` there are no log-probabilities,
+    but NaN.
 
     Raises ConfigError for senseless settings, and where no token goes on within them.
     """
     if num < 1 or batch < 1:
         raise ConfigError(f"num and batch must be 1 or more, not {num} and {batch}.")
     reader = Reader(model, mix, threads)
-    run = Run(reader, tokenizer, filters, seed, Terms(**terms), past, guard, scored)
+    run = Run(reader, tokenizer, filters, seed, Terms(**terms), guard, scored)
     times = num if run.certain else 1  # all samples are one text
     numbers = range(num // times)
     jobs = ((p, i) for p in ([prefix] if isinstance(prefix, str) else prefix) for i in numbers)
@@ -113,7 +111,6 @@ def stream_one(
     seed: int = 0,
     threads: int = 1,
     mix: Sequence[tuple[Model, float]] = (),
-    past: Past | None = None,
     guard: Guard | None = None,
     scored: bool = True,
     **terms: Any,
@@ -123,7 +120,7 @@ def stream_one(
     The prefix is not repeated. A text that may have to be drawn anew comes as one piece.
     """
     reader = Reader(model, mix, threads)
-    run = Run(reader, tokenizer, filters, seed, Terms(**terms), past, guard, scored)
+    run = Run(reader, tokenizer, filters, seed, Terms(**terms), guard, scored)
     start, told = run.start(prefix), 0
     if run.demanding:
         (text,) = run.texts([(start, 0)], 64)
@@ -149,13 +146,12 @@ class Run:
 
     def __init__(
         self, reader: Reader, tokenizer: Tokenizer, filters: Filters, seed: int, terms: Terms,
-        past: Past | None = None, guard: Guard | None = None, scored: bool = True,
+        guard: Guard | None = None, scored: bool = True,
     ) -> None:  # fmt: skip
         keep_memory()
         self.scored = scored
         self.reader, self.tokenizer, self.terms, self.seed = reader, tokenizer, terms, seed
-        self.past, self.guard = past, guard
-        self.certain = filters.temperature == 0
+        self.guard, self.certain = guard, filters.temperature == 0
         slack = SLACK * (2 if len(reader.models) > 1 else 1)  # a mixture's: each log p is off
         self.error = 0.0 if self.certain else slack / filters.temperature + ROUNDED
         self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
@@ -180,22 +176,16 @@ class Run:
     def start(self, prefix: str) -> Start:
         """Read a prefix."""
         tokenizer, reader = self.tokenizer, self.reader
-        if self.past is None:
-            ids, _ = prefix_ids(tokenizer, prefix)
-            given = tokenizer.bos is None and bool(tokenizer.rule.tokens(prefix))
-            past = Past([], 0 if given else 1, reader.start())
-        else:
-            past, ids = self.past, tokenizer.encode(prefix).tolist()
-        ids = [*past.ids, *ids]
-        states = past.states
-        if ids[len(past.ids[:-1]) : -1]:
-            _, states = reader.read(ids[len(past.ids[:-1]) : -1], states)
-        past = Past(ids, past.lead, states)
-        z, states = reader.read(ids[-1:], states)
-        decoder = tokenizer.decoder()
-        for token in ids[past.lead :]:
+        ids, _ = prefix_ids(tokenizer, prefix)
+        given = tokenizer.bos is None and bool(tokenizer.rule.tokens(prefix))
+        known, before, decoder = ids[0 if given else 1 :], reader.start(), tokenizer.decoder()
+        if ids[1:]:
+            _, before = reader.read(ids[:-1], before)
+        z, states = reader.read(ids[-1:], before)
+        for token in known:
             decoder.feed(token)
-        return Start(past, decoder, bool(self.space) and prefix[-1:].isspace(), z, states)
+        bare = bool(self.space) and prefix[-1:].isspace()
+        return Start(ids, known, before, decoder, bare, z, states)
 
     def text(self, start: Start, number: int, attempt: int = 0) -> Text:
         """Sample `number` after a prefix, not begun."""
@@ -350,9 +340,9 @@ class Run:
         reader, start = self.reader.precise, text.start
         if start.precise is None:
             start.precise = reader.start()
-            if start.past.ids[1:]:
-                _, start.precise = reader.read(start.past.ids[:-1], start.precise)
-        ids = [*start.past.ids[-1:], *text.ids][text.read :]
+            if start.ids[1:]:
+                _, start.precise = reader.read(start.ids[:-1], start.precise)
+        ids = [*start.ids[-1:], *text.ids][text.read :]
         if ids:
             text.logits, text.precise = reader.read(ids, text.precise or start.precise)
             text.read += len(ids)

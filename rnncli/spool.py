@@ -117,24 +117,6 @@ class Spool:
         self._records.flush()
         return Segment(self.number, *first, count, self._units - first[0], self._tokens - first[1])
 
-    @property
-    def length(self) -> tuple[int, int]:
-        """The units and the ids in it."""
-        return self._units, self._tokens
-
-    def since(self, units: int, tokens: int) -> tuple[bytes, bytes]:
-        """The ids and the records after so many, for another spool to `append`."""
-        self._ids.flush()
-        self._records.flush()
-        ids = self.read_ids(tokens, self._tokens - tokens)
-        return ids.tobytes(), self.read_records(units, self._units - units).tobytes()
-
-    def append(self, ids: bytes, records: bytes) -> None:
-        """Add what a spool of the same number holds elsewhere, in the order in which it came."""
-        for file, data in ((self._ids, ids), (self._records, records)):
-            file.write(data)
-            file.flush()
-
     def read_records(self, start: int, count: int) -> Ints:
         """`count` records from number `start` on, (count, 4)."""
         data = _pread(self._records.fileno(), start * 32, count * 32)

@@ -36,16 +36,7 @@ class Sample:
     token_logprobs: list[float]
     stopped: str  # "end" (</s>), "length", "stop" or "match"
     body: list[int] = field(default_factory=list)  # the ids that stand whole in `text`
-    past: Past | None = None  # what the text was written after
-
-
-@dataclass
-class Past:
-    """Text that a model has read, and where it stands then."""
-
-    ids: list[int]  # one or more
-    lead: int  # how many of them, 0 or 1, are no text: <s>, or what stands for it
-    states: States  # after all ids but the last
+    start: Start | None = field(default=None, repr=False, compare=False)  # what it follows
 
 
 def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
@@ -71,7 +62,9 @@ def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]
 class Start:
     """A prefix that was read."""
 
-    past: Past  # the prefix, and all before it
+    ids: list[int]  # one or more
+    known: list[int]  # those that are text: not <s>, or what stands for it
+    before: States  # after all ids but the last
     decoder: Decoder  # with all of it behind
     bare: bool  # it ends in white space: the first piece of a text needs none
     logits: Array  # (1, V), after it
@@ -79,14 +72,9 @@ class Start:
     precise: States | None = None  # after all ids but the last, in float64
 
     @cached_property
-    def known(self) -> list[int]:
-        """The ids that are text."""
-        return self.past.ids[self.past.lead :]
-
-    @cached_property
     def name(self) -> int:
         """A number for the ids, which the random streams of their texts have in their names."""
-        return zlib.crc32(np.asarray(self.past.ids, "<u4").tobytes())
+        return zlib.crc32(np.asarray(self.ids, "<u4").tobytes())
 
 
 @dataclass
@@ -160,4 +148,4 @@ class Text:
     def sample(self) -> Sample:
         logprob = math.fsum(self.logprobs)
         return Sample([*self.ids], self.text, logprob, [*self.logprobs], self.stopped, self.body,
-                      self.start.past)  # fmt: skip
+                      self.start)  # fmt: skip

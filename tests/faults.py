@@ -155,16 +155,10 @@ def cases(folder: Path) -> dict[str, Case]:
         "sample, against a text": Case(
             ("sample", folder / "m.npz", "--against", folder / "d.npz", *short)
         ),
-        "sample a state": Case(
-            ("sample", folder / "m.npz", "--save-state", folder / "out.npz", *short), ("out.npz",)
-        ),
-        "eval, painted": Case(
-            ("eval", folder / "m.npz", "--text", folder / "t.txt", "--html", folder / "out.html"),
-            ("out.html",), True,
-        ),
+        "eval, painted": Case(("eval", folder / "m.npz", "--text", folder / "t.txt", "--color")),
         "eval, baselines": Case(("eval", folder / "m.npz", folder / "d.npz", "--baselines")),
         "inspect": Case(("inspect", folder / "m.npz")),
-        "compare": Case(("compare", folder / "m.npz", folder / "m.npz")),
+        "inspect two models": Case(("inspect", folder / "m.npz", folder / "m.npz")),
         "report": Case(
             ("report", folder / "m.npz", "--text", "the cat", "-o", folder / "out.html"),
             ("out.html",), False, True,

@@ -2,21 +2,23 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
-from commands import good
+import speed
+from commands import ROOT
+from products import products
+from shapes import CELLS, SHAPES, SHARDS, flops
 
-from rnncli import bench
-from rnncli.bench_products import products
 
-
-@pytest.mark.parametrize("cell", bench.CELLS)
-@pytest.mark.parametrize("shape", bench.SHAPES)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_the_products_of_a_step_are_its_operations(shape, cell):
-    V, H, _, T, B = bench.SHAPES[shape]
-    G, N = {"lstm": 4, "gru": 3}[cell] * H, T * B // bench.SHARDS
+    V, H, _, T, B = SHAPES[shape]
+    G, N = {"lstm": 4, "gru": 3}[cell] * H, T * B // SHARDS
     operations = sum(2 * times * math.prod(sizes) for times, *sizes in products(shape, cell))
-    wanted = bench.flops(shape, cell) * N
+    wanted = flops(shape, cell) * N
     if V < N:  # once for each token of the vocabulary, and rows are picked by a product
         wanted += 6 * G * H * (V - N) + (4 * G * V * N if V <= 256 else 0)
     assert operations == wanted
@@ -26,23 +28,43 @@ def test_what_falls_short_is_said_beside_the_row():
     row = {"shape": "words-650x2", "cell": "lstm", "kind": "train", "ours": 90, "products": 120,
            "torch": 100, "ratio": 0.9, "memory_ratio": 0.6, "ours_mib": 400}  # fmt: skip
     weights = 2 * 10000 * 650 + 2 * 4 * 650 * 2 * 650
-    assert bench._below(row, "torch")["below"] == (
+    assert speed._below(row, "torch")["below"] == (
         "ratio below 1.0: 75% of the time is matrix products, which alone would be 1.20 times as "
         "fast as all of torch; memory above 0.5: parameters and 2 gradients, one of each shard, "
         f"are {3 * weights * 4 >> 20} of 400 MiB"
     )
-    assert not bench._below({**row, "ratio": 1.0, "memory_ratio": 0.5}, "torch")
+    assert not speed._below({**row, "ratio": 1.0, "memory_ratio": 0.5}, "torch")
     row = {"kind": "generate-1", "ratio": 4.9, "us": 100.0, "gb_s": 25.0}
-    assert bench._below(row, "torch")["below"].startswith("ratio below 5.0: 100.0 us a token")
-    assert not bench._below(row, None)
+    assert speed._below(row, "torch")["below"].startswith("ratio below 5.0: 100.0 us a token")
+    assert not speed._below(row, None)
+
+
+def bench(*words):
+    """What `python tests/bench words...` prints, as JSON."""
+    command = [sys.executable, ROOT / "tests" / "bench", *map(str, words), "--json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_shape_is_measured(tmp_path):
     results = tmp_path / "results.jsonl"
-    words = ("bench", "char-128", "--rounds", 1, "--seconds", 0.1, "--results", results, "--json")
-    rows = [json.loads(line) for line in good(*words).out.splitlines()]
+    rows = bench("char-128", "--rounds", 1, "--seconds", 0.1, "--results", results)
     assert [(row["cell"], row["kind"]) for row in rows] == [
-        (cell, kind) for cell in bench.CELLS for kind in bench.KINDS
+        (cell, kind) for cell in CELLS for kind in speed.KINDS
     ]
     assert all(row["ours"] > 0 and row["ours_mib"] > 1 for row in rows)
     assert json.loads(results.read_text())["rows"] == rows
+
+
+def test_tokenizing_is_measured():
+    (row,) = bench(
+        "--tokenize", ROOT / "corpora" / "comments.csv", "--megabytes", 1, "--workers", 1
+    )
+    assert row["megabytes"] >= 1
+    assert row["mb_per_s"] > 0
+    assert row["peak_mib"] > 1
+
+
+def test_a_start_is_measured(monkeypatch):
+    monkeypatch.setattr(speed, "STARTS", 1)
+    assert list(speed.starting(None)) == ["help", "sample_100", "import_numpy"]

@@ -302,38 +302,6 @@ def test_a_split_is_painted_too(files):
     assert "↵" in out
 
 
-def test_a_page_is_written_with_its_figures(files, tmp_path):
-    page = tmp_path / "page.html"
-    (tmp_path / "evil.txt").write_text('the <b onclick="x">cat</b>\n\n\x1b[31m the cat & dog\n')
-    words = ("eval", files / "m.npz", "--text", tmp_path / "evil.txt", "--html", page)
-    done = good(*words)
-    assert done.out == ""
-    text = page.read_text("utf-8")
-    card = figures(files / "m.npz", "--text", tmp_path / "evil.txt")
-    assert f"{card['tokens']:,} tokens, {card['nats_per_token']:.4f} nats a token" in text
-    assert card["signature"] in text
-    assert "<b" not in text.replace("<body>", "")
-    assert "\x1b" not in text
-    assert text.count("tabindex") == card["tokens"]
-    assert text.count("%&#") == 0
-    assert len(re.findall(r"\n +[\d.]+%", text)) == 5 * card["tokens"]
-    good(*words[:2], files / "d.npz", "--html", page, "-q")
-    assert "d.npz, split test" in page.read_text("utf-8")
-
-
-def test_a_page_that_cannot_be_finished_leaves_what_was_there(files, tmp_path):
-    page = tmp_path / "page.html"
-    page.write_text("old")
-    (tmp_path / "bad.txt").write_bytes(b"the cat\n\xff\n")
-    words = ("eval", files / "m.npz", "--text", tmp_path / "bad.txt", "--html", page)
-    assert "bad.txt, line 2: byte 0xff" in refused(*words)
-    assert page.read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "page.html"]
-    words = ("eval", files / "m.npz", "--text", files / "lines.txt", "--html")
-    assert "no folder" in refused(*words, tmp_path / "none" / "x.html")
-    assert "this file is read" in refused(*words, files / "m.npz")
-
-
 # --- bad input and wrong use ---
 
 

@@ -160,25 +160,6 @@ def test_another_model_takes_its_share(files):
     assert "shares" in refused(*words, *["--mix", f"{files / 'n.npz'}:0.5"] * 2)
 
 
-def test_a_text_goes_on_from_its_state(files, tmp_path):
-    state = tmp_path / "s.npz"
-    words = ("sample", files / "cm.npz", "--temperature", 0)
-    whole = good(*words, "--prefix", "the ", "--length", 20).out
-    first = good(*words, "--prefix", "the ", "--length", 12, "--save-state", state).out
-    rest = good(*words, "--length", 8, "--load-state", state).out
-    assert first.removesuffix("\n") + rest == whole
-    best = rows(*words, "--length", 8, "--load-state", state)[0]
-    assert best["text"] + "\n" == rest
-    beam = ("sample", files / "cm.npz", "--beam", 1, "--length", 8, "--load-state", state)
-    assert good(*beam).out == rest
-    assert "the state of another model" in refused("sample", files / "m.npz", "--load-state", state)
-    line = refused("sample", files / "m.npz", "--load-state", files / "m.npz")
-    assert "rnncli sample --save-state" in line
-    again = good("sample", files / "m.npz", "--json", "--save-state", state)
-    assert json.loads(again.out)["text"]
-    assert good("sample", files / "m.npz", "--load-state", state).out
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -186,8 +167,6 @@ def test_a_text_goes_on_from_its_state(files, tmp_path):
         (["--max-copy", 3], "--max-copy needs --against DATA."),
         (["--alternatives", 3], "--alternatives goes with --json."),
         (["--json", "--separator", "x"], "--json does not go with --separator."),
-        (["--save-state", "s.npz", "-n", 2], "--save-state goes with one text"),
-        (["--save-state", "s.npz", "--prefix", "a", "--prefix", "b"], "--save-state goes with one"),
         (["--beam", 2, "--must-include", "a"], "--beam does not go with --must-include."),
         (["--beam", 2, "--max-copy", 2, "--against", "d"], "--beam does not go with --max-copy."),
     ],
@@ -209,10 +188,3 @@ def test_what_is_banned_or_must_be_there(files):
     assert 'no text can include "zebra"' in refused(*words, "--must-include", "zebra")
     line = refused(*words, "--must-include", "cat", "--ban", "cat", "--tries", 9)
     assert 'no text of 9 includes "cat"' in line
-
-
-def test_a_place_for_the_state_that_is_no_place_is_said_before_the_work(files, tmp_path):
-    line = refused("sample", files / "m.npz", "--save-state", tmp_path / "no" / "s.npz")
-    assert "there is no folder" in line
-    line = refused("sample", files / "m.npz", "--save-state", files / "m.npz")
-    assert "this file is read, too" in line

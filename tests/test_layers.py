@@ -14,7 +14,7 @@ SOURCES = {
         path for path in ROOT.rglob("*.py")
 }  # fmt: skip
 CORE = {"numpy", "click", "regex", "yaml"}
-EXTRAS = {"torch", "mpi4py", "matplotlib"}
+EXTRAS = {"torch", "mpi4py", "matplotlib", "tensorboardX"}
 
 
 def imports(name, *, top=False):

@@ -1,6 +1,5 @@
 """Several ranks train what one does, resume to the same bytes, and end together."""
 
-import json
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ pytest.importorskip("mpi4py")
 
 import mpi_ranks
 import mpi_torture
+import ranks as bench
 
-from rnncli import bench_mpi, checkpoint
+from rnncli import checkpoint
 from rnncli.batches import Consecutive, Sentences
 from rnncli.cli.train import train
 from rnncli.config import Recipe
@@ -93,43 +93,14 @@ def test_ranks_resume_to_the_same_bytes_and_say_so_when_there_are_others(data, t
     assert "begun with 3 ranks, going on with 1: the same up to rounding" in done.err
 
 
-# --- the same data file ---
-
-
-def tokenized(count, step, *words):
-    """`rnncli tokenize` by a number of ranks, in parts of so many bytes."""
-    code = f"from rnncli import cli, parts; parts.STEP = {step}; cli.run()"
-    return ended(mpi_ranks.start(count, "-c", code, "tokenize", *words), timeout=120)
-
-
-def comments(path, *odd):
-    """A CSV whose rows go over several lines, at the end some that are not as they should be."""
-    rows = [f'{k},"the {k % 50}\nof ""the"" {k % 7}, and ж{k % 3}"' for k in range(300)]
-    path.write_text("\n".join(["id,body", *rows, *odd]) + "\n")
-    return path
-
-
-def test_ranks_write_the_data_file_of_one_process(tmp_path):
-    text = comments(tmp_path / "t.csv", '9,"a",b', '8,"zebra"')
-    words = (text, "--column", "body", "--on-bad-row", "skip", "-o")
-    alone = good("tokenize", *words, tmp_path / "alone.npz")
-    done = tokenized(3, 500, *words, tmp_path / "d.npz")
-    assert done.code == 0, done.err
-    assert done.err.replace("d.npz", "alone.npz") == alone.err
-    assert (tmp_path / "d.npz").read_bytes() == (tmp_path / "alone.npz").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["alone.npz", "d.npz", "t.csv"]
-
-
-def test_a_bad_row_is_named_by_ranks_as_by_one_process(tmp_path):
-    words = (comments(tmp_path / "t.csv", '9,"a",b'), "--column", "body", "-o", tmp_path / "d.npz")
-    line = refused("tokenize", *words)
-    done = tokenized(2, 500, *words)
-    assert done.code == 1
-    assert line in done.err.splitlines()
-    assert done.err.count("rnncli: ") == 1
-
-
 # --- who does what ---
+
+
+def test_text_is_tokenized_by_one_process(data, tmp_path):
+    done = ranks(2, "tokenize", data.parent / "t.txt", "-o", tmp_path / "d.npz")
+    assert done.code == 2
+    assert done.err.count("run it without mpiexec") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -186,14 +157,13 @@ def test_a_rank_has_one_process(monkeypatch):
 
 def test_the_cost_of_talking_worked_by_hand():
     # 2 ranks: 5 messages, and half of 8 bytes out and half in; 8 ranks: 3 rounds, 7/8 each way
-    assert bench_mpi.cost(2, 8, message=10.0, byte=0.5) == 50 + 4
-    assert bench_mpi.cost(8, 8, message=10.0, byte=0.5) == 150 + 7
+    assert bench.cost(2, 8, message=10.0, byte=0.5) == 50 + 4
+    assert bench.cost(8, 8, message=10.0, byte=0.5) == 150 + 7
 
 
 def test_the_bench_measures_two_ranks_and_predicts_more(monkeypatch):
-    monkeypatch.setattr(bench_mpi, "RANKS", (4, 64))
-    words = ("bench", "--mpi", "char-128", "--rounds", 1, "--seconds", 0.1, "--json")
-    reduced, *rows = [json.loads(line) for line in good(*words).out.splitlines()]
+    monkeypatch.setattr(bench, "RANKS", (4, 64))
+    reduced, *rows = bench.figures(["char-128"], 1, 0.1)
     assert reduced["gb_per_s"] > 0
     assert [row["ranks"] for row in rows] == [1, 2, 4, 64]
     assert rows[0]["speed-up"] == 1

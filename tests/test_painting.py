@@ -1,12 +1,11 @@
-"""Painted text: the right shade, nothing raw, and a page that stands alone."""
+"""Painted text: the right shade, and nothing raw."""
 
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 
-from rnncli.painting import LIMITS, ansi, ansi_legend, html, page, shade
+from rnncli.painting import LIMITS, ansi, ansi_legend, shade
 from rnncli.surprisal import Token
 
 
@@ -60,72 +59,5 @@ def test_the_legend_shows_every_shade_as_it_is_painted() -> None:
         assert all(colour in ansi_legend() for colour in colours)
 
 
-class Reader(HTMLParser):
-    """The text of a page and the attributes of its spans; every tag must be closed in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.spans: list[dict[str, str | None]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        if tag != "meta":
-            self.open.append(tag)
-        if tag == "span" and "data-a" in dict(attrs):
-            self.spans.append(dict(attrs))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] in (["span"], ["p"], ["div"], ["h1"]):
-            self.text += data
-
-
-def read(text: str) -> Reader:
-    reader = Reader()
-    reader.feed(text)
-    reader.close()
-    assert not reader.open
-    return reader
-
-
-def test_a_page_is_whole_and_stands_alone() -> None:
-    units = [[token("The", space=""), token("cat", 5)], [token("zzz", 12, known=False)]]
-    text = "".join(page(f"m & {EVIL}", units, ["2 < 3", EVIL]))
-    reader = read(text)
-    assert text.startswith("<!DOCTYPE html>")
-    assert "The cat" in reader.text
-    assert "2 < 3" in reader.text
-    assert reader.tags == {
-        "html", "head", "meta", "title", "style", "body", "h1", "p", "main", "span", "footer", "div"
-    }  # fmt: skip
-    assert not re.search(r"https?:|url\(|@import|src=|href=", text)
-    assert "default-src 'none'" in text
-
-
-def test_every_token_tells_under_the_pointer_and_at_the_keyboard_what_it_cost() -> None:
-    reader = read(html([token("cat", 5), token("zzz", 12, known=False)]))
-    assert [span["tabindex"] for span in reader.spans] == ["0", "0"]
-    assert [span["class"] for span in reader.spans] == ["s3", "s5 u"]
-    assert reader.spans[0]["data-a"] == ("5.00 bits, p = 0.031\n  50.0%  <b>\n  25.0%  \\x1b[2J")
-    style = "".join(page("", [], []))
-    assert "[data-a]:hover::after" in style
-    assert "[data-a]:focus::after" in style
-
-
-def test_a_page_holds_nothing_raw() -> None:
-    text = html([token(EVIL, 12), token('" onfocus="x', 5)])
-    reader = read(text)
-    assert reader.tags == {"span"}
-    assert all(set(span) == {"class", "tabindex", "data-a"} for span in reader.spans)
-    assert "<script>alert" in reader.text
-    assert not set(text) & set("\x00\x1b\u202e")
-
-
 def test_what_is_not_predicted_is_not_painted() -> None:
-    assert html([token("The", math.nan, "")]) == "The"
     assert ansi([token("The", math.nan, "")]) == "The"

@@ -1,4 +1,4 @@
-"""`rnncli compare`: runs beside one another."""
+"""`rnncli inspect A B ...`: runs beside one another."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from rnncli import api
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compare")
+    folder = tmp_path_factory.mktemp("runs")
     (folder / "t.txt").write_text(sentences(100))
     (folder / "u.txt").write_text(sentences(100, seed=1))
     good("tokenize", folder / "t.txt", "-o", folder / "d.npz", "-q")
@@ -30,7 +30,7 @@ def files(tmp_path_factory):
 
 
 def compared(files, *names):
-    ended = good("compare", *(files / f"{name}-m.npz" for name in names), "--json")
+    ended = good("inspect", *(files / f"{name}-m.npz" for name in names), "--json")
     return json.loads(ended.out)
 
 
@@ -62,14 +62,14 @@ def test_figures_that_cannot_be_compared_have_a_warning(files):
                         ("char", "cut text differently")):  # fmt: skip
         (warning,) = compared(files, "a", name)["warnings"]
         assert words in warning
-        ended = good("compare", files / "a-m.npz", files / f"{name}-m.npz")
+        ended = good("inspect", files / "a-m.npz", files / f"{name}-m.npz")
         assert f"warning: {warning}" in ended.err
         assert words not in ended.out
 
 
 def test_the_table_and_models_without_a_run(files, tmp_path):
     api.save(tmp_path / "plain.npz", api.load(files / "a-m.npz"))
-    lines = good("compare", files / "b-m.npz", tmp_path / "plain.npz").out.splitlines()
+    lines = good("inspect", files / "b-m.npz", tmp_path / "plain.npz").out.splitlines()
     rows = {line[:25].strip(): line[25:].split() for line in lines[1:]}
     assert rows["cell"] == ["rnn", "gru"]
     assert rows["tokens trained on"][1] == "-"
@@ -78,5 +78,7 @@ def test_the_table_and_models_without_a_run(files, tmp_path):
 
 
 def test_what_cannot_be_compared(files):
-    assert run("compare", files / "a-m.npz").code == 2
-    assert "a data file, but a model" in refused("compare", files / "a-m.npz", files / "d.npz")
+    assert "a data file, but a model" in refused("inspect", files / "a-m.npz", files / "d.npz")
+    wrong = run("inspect", files / "a-m.npz", files / "b-m.npz", "--tokens", 3)
+    assert wrong.code == 2
+    assert "--tokens is for one file." in wrong.err

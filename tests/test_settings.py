@@ -9,7 +9,6 @@ import yaml
 from commands import TINY, good, sentences
 
 from rnncli import api, checkpoint, presets
-from rnncli.cli.habits import HABITS
 from rnncli.cli.train import train
 from rnncli.config import Config, Recipe, Samples
 from rnncli.diagnostics import made_up
@@ -55,7 +54,7 @@ def data(tmp_path_factory):
 
 
 def test_every_option_of_train_is_a_setting_or_the_command_s_own():
-    options = {option.name for option in train.params} - HABITS["train"].keys()
+    options = {option.name for option in train.params}
     assert options == OF_THE_COMMAND | settings().keys()
 
 

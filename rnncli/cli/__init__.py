@@ -24,12 +24,10 @@ COMMANDS = {  # each is a function of the module of its name, which is loaded wh
     "train": "Train a language model on a data file.",
     "sample": "Write text with a model.",
     "eval": "Score a model: how well it predicts text that it has not seen.",
-    "inspect": "Show what a data or model file holds.",
-    "compare": "Show runs beside one another: the settings that differ, the figures, the cost.",
+    "inspect": "Show what a data or model file holds, or several models beside one another.",
     "report": "Write a page that shows what a model has learnt, and how.",
     "convert": "Turn a model file into PyTorch's names and layout, or back.",
     "check": "Try a network's configuration before trusting a long run to it.",
-    "bench": "Measure training, generating and tokenizing on this machine.",
 }
 NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the command's for itself
 

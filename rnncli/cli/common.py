@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from rnncli.atomic import sweep, telling
+from rnncli.cli.habits import HABITS
 from rnncli.errors import ConfigError, shown
 from rnncli.mpi import started
 from rnncli.nn.machine import cores
@@ -106,7 +107,8 @@ def config_option(function: F) -> F:
         for key, value in values.items():
             if key not in known:
                 near = difflib.get_close_matches(key, [str(name) for name in known], 1)
-                hint = f'Is "{near[0]}" meant?' if near else "See --help for what there is."
+                meant = HABITS.get(str(ctx.command.name), {}).get(key, *near[:1])
+                hint = f'Is "{meant}" meant?' if meant else "See --help for what there is."
                 raise ConfigError(f'{path}: there is no option "{shown(key)}". {hint}')
             check(ctx, path, value, known[key])
         ctx.default_map = values

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE, check_output, json_option, quiet_option, threads_option
+from rnncli.cli.common import FILE, json_option, quiet_option, threads_option
 
 MIXES = ("kn1", "kn2", "kn3", "kn4", "kn5")
 
@@ -47,7 +47,6 @@ class Base(click.ParamType):  # type: ignore[type-arg]
               help="Words that share <unk> [default: those of the corpus].")  # fmt: skip
 @click.option("--kenlm", is_flag=True, help="Print what KenLM's query prints.")
 @click.option("--color", is_flag=True, help="Print the text, each token coloured by its surprise.")
-@click.option("--html", type=click.Path(), help="Write such a text as a page that stands alone.")
 @json_option
 @threads_option
 @quiet_option
@@ -63,7 +62,6 @@ def evaluate(
     unseen: int | None,
     kenlm: bool,
     color: bool,
-    html: str | None,
     as_json: bool,
     threads: int,
     quiet: bool,
@@ -92,7 +90,7 @@ def evaluate(
     \b
     rnncli eval model.npz data.npz --baselines --mix kn5
     rnncli eval model.npz other.npz data.npz
-    rnncli eval model.npz --text mail.txt --html mail.html
+    rnncli eval model.npz --text mail.txt --color | less -R
     """
     models = files if text is not None else files[:-1]
     data = None if text is not None else files[-1]
@@ -101,13 +99,13 @@ def evaluate(
     if len(models) > 2:
         raise click.UsageError("one model or two, and a data file or --text, not both.")
     used = {
-        "--per": per, "--kenlm": kenlm, "--color": color, "--html": html,
+        "--per": per, "--kenlm": kenlm, "--color": color,
         "--baselines or --mix": baselines or mix, "a second model": len(models) == 2,
     }  # fmt: skip
     chosen = [name for name, value in used.items() if value]
     if len(chosen) > 1:
         raise click.UsageError(f"{chosen[0]} does not go with {chosen[1]}.")
-    if as_json and (kenlm or color or html):
+    if as_json and (kenlm or color):
         raise click.UsageError(f"--json does not go with {chosen[0]}.")
     if log_base is not None and not per:
         raise click.UsageError("--log-base is for --per.")
@@ -117,12 +115,10 @@ def evaluate(
         raise click.UsageError("--baselines and --mix need a data file, with its training split.")
     if per == "line" and data is not None:
         raise click.UsageError("--per line is for --text; a data file has documents and tokens.")
-    if html is not None:
-        check_output(html, *files, *([text] if text not in (None, "-") else []))
 
     from rnncli import api
     from rnncli.cli import cards, scores
-    from rnncli.cli.paint import paint, write_page
+    from rnncli.cli.paint import paint
     from rnncli.cli.sources import Data, Text
     from rnncli.comparison import BASELINES
 
@@ -134,8 +130,6 @@ def evaluate(
         scores.write(scores.rows(source, first, per, log_base or math.e), per, as_json)
     elif color:
         paint(source, first, quiet)
-    elif html:
-        write_page(html, models[0], source, first, quiet)
     elif kenlm:
         click.echo(source.score(first).kenlm())
     else:

@@ -1,4 +1,4 @@
-"""`rnncli inspect`: what is in a file of ours, or what is damaged in it."""
+"""`rnncli inspect`: what a file holds, or what is damaged in it; models beside one another."""
 
 from __future__ import annotations
 
@@ -7,26 +7,46 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE, json_option, table
+from rnncli.cli.common import FILE, json_option, note, table
 from rnncli.errors import ArtefactError, shown
+
+FIGURES = {
+    "parameters": "parameters", "steps": "steps", "epochs": "epochs", "tokens": "tokens trained on",
+    "flops": "operations, about", "best": "best validation, nats", "perplexity": "its perplexity",
+    "ended": "ended",
+}  # fmt: skip
 
 
 @click.command()
-@click.argument("file", type=FILE)
-@click.option("--tokens", type=click.IntRange(0), default=10,
-              help="Tokens to show from each end of the vocabulary.")  # fmt: skip
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--tokens", type=click.IntRange(0),
+              help="Tokens to show of each end of a vocabulary [default: 10].")  # fmt: skip
 @json_option
-def inspect(file: str, tokens: int, as_json: bool) -> None:
-    """Show what a data or model file holds.
+def inspect(files: tuple[str, ...], tokens: int | None, as_json: bool) -> None:
+    """Show what a data or model file holds, or several models beside one another.
 
     Settings, vocabulary, sizes, what a model was trained on and how it went, its parameters and
     the checksum of every array. Of a damaged file: which of its parts are damaged, and where they
     lie; the exit code is then 1.
 
+    Of several models: the settings that differ, the figures, the cost. A token's nats mean the same
+    only where text is cut into the same tokens: where it is not, a warning says so.
+
     \b
     rnncli inspect model.npz
     rnncli inspect data.npz --json | jq .splits.train.tokens
+    rnncli inspect lstm.npz gru.npz
     """
+    if len(files) == 1:
+        _one(files[0], 10 if tokens is None else tokens, as_json)
+    elif tokens is not None:
+        raise click.UsageError("--tokens is for one file.")
+    else:
+        _several(files, as_json)
+
+
+def _one(file: str, tokens: int, as_json: bool) -> None:
+    """Show a file; of a damaged one its parts, before the error is raised."""
     from rnncli import inspection
 
     try:
@@ -42,6 +62,37 @@ def inspect(file: str, tokens: int, as_json: bool) -> None:
             )], "lrrl"))  # fmt: skip
         raise
     click.echo(json.dumps(found) if as_json else "\n\n".join(_sections(found)))
+
+
+def _several(models: tuple[str, ...], as_json: bool) -> None:
+    """Show models beside one another, a column each."""
+    from rnncli import runs
+
+    found = runs.compare(models)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    rows = [["", *(shown(name, 40) for name in found["files"])]]
+    rows += [[name, *map(_cell, values)] for name, values in found["settings"].items()]
+    rows += [
+        [label, *(_cell(figures[key]) for figures in found["figures"])]
+        for key, label in FIGURES.items()
+    ]
+    click.echo(table(rows, "l" + "r" * len(models)))
+    for warning in found["warnings"]:
+        note(f"warning: {shown(warning, 1000)}")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}" if value < 10**9 else f"{value:.2e}"
+    return shown(value)
 
 
 def _sections(found: dict[str, Any]) -> list[str]:

@@ -18,8 +18,7 @@ def planned(found: Forecast) -> str:
     processes = f"{found.processes} process" + ("es" if found.processes > 1 else "")
     rows = {
         "parameters": f"{sum(counts.values()):,}: {parts}",
-        "memory": f"{_mib(found.memory)} MiB at the peak by count, "
-        f"{_mib(found.memory_measured)} measured ({processes})",
+        "memory": f"{found.memory / 2**20:,.0f} MiB at the peak ({processes})",
         "arithmetic": f"{sum(work.values()) / 1e6:,.3g} MFLOP a token, {share:.0%} of it in the "
         "output layer",
         "speed": f"{found.tokens_per_second:,.0f} tokens/s over {found.measured_steps:,} steps "
@@ -42,7 +41,3 @@ def planned(found: Forecast) -> str:
 
 def _end(end: End) -> str:
     return f"after {clock(end.seconds)}: {end.steps:,} steps, {end.epochs:,.3g} epochs"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.0f}"

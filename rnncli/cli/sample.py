@@ -8,7 +8,6 @@ import click
 
 from rnncli.cli.common import (
     FILE,
-    check_output,
     json_option,
     quiet_option,
     seed_option,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from rnncli.texts import Sample
 
 STRING = String()
-WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
+WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
 
 
 @click.command(cls=Command)
@@ -84,8 +83,6 @@ WITH_BEAM = ("mix", "past", "ban", "allow_unk")  # what else a beam search takes
 @click.option("--mix", type=Share(), multiple=True,
               help="Give another model this share of each probability, as other.npz:0.3; "
               "may be repeated.")  # fmt: skip
-@click.option("--load-state", type=FILE, help="Go on from where --save-state was.")
-@click.option("--save-state", type=FILE, help="Write where the model stands after the text.")
 @click.option("--separator", help="What ends a text; \\n, \\t and \\0 may be spelled out "
               "[default: a line end].")  # fmt: skip
 @click.option("--alternatives", type=click.IntRange(0), default=0,
@@ -104,8 +101,6 @@ def sample(
     max_copy: int | None,
     beam: int | None,
     mix: tuple[tuple[str, float], ...],
-    load_state: str | None,
-    save_state: str | None,
     separator: str | None,
     alternatives: int,
     as_json: bool,
@@ -129,9 +124,7 @@ def sample(
     rnncli sample model.npz --prefix-file starts.txt --json --alternatives 5
     """
     texts = prefixes(prefix, prefix_file)
-    one = num == 1 and len(texts) == 1
     for wrong, message in (
-        (save_state and not one, "--save-state goes with one text: one prefix, and no --num."),
         (max_copy and not against, "--max-copy needs --against DATA."),
         (alternatives and not as_json, "--alternatives goes with --json."),
         (as_json and separator is not None, "--json does not go with --separator."),
@@ -141,10 +134,8 @@ def sample(
             raise click.UsageError(message)
     if beam is not None:
         _check_beam({"max_copy": max_copy, **options})
-    if save_state:
-        check_output(save_state, model, *(path for path, _ in mix))
 
-    from rnncli import sampling, states
+    from rnncli import sampling
     from rnncli.beam import beam as search
     from rnncli.checkpoint import load
     from rnncli.reading import Reader
@@ -153,7 +144,6 @@ def sample(
     tokenizer = language.tokenizer
     mixed = [(read_also(path, language).model, share) for path, share in mix]
     reader = Reader(language.model, mixed)
-    past = states.load(load_state, reader, tokenizer) if load_state else None
     training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
     tell_unknown(language, texts, options["ban"], quiet)
 
@@ -161,7 +151,7 @@ def sample(
     options["length"] = length or max(
         options["min_length"], 200 if tokenizer.rule.level == "word" else 1000
     )
-    options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed, "past": past}
+    options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed}
     line_end = unescaped(separator) if separator is not None else "\n"
     printer = Printer(tokenizer, reader, line_end, alternatives, training, quiet)
     drawn: Iterable[tuple[str, Sample]]
@@ -177,14 +167,12 @@ def sample(
         options |= {"scored": False}  # a row of JSON has them anew, and exactly
         samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
-    if one and not as_json and beam is None:
+    if num == len(texts) == 1 and not as_json and beam is None:
         pieces = sampling.stream_one(language.model, tokenizer, texts[0], **options)
-        written = printer.stream(texts[0], pieces)
+        printer.stream(texts[0], pieces)
     else:
         for text, written in drawn:
             (printer.row if as_json else printer.text)(text, written)
-    if save_state:
-        states.save(save_state, states.after(reader, written), reader, tokenizer)
 
 
 def _check_beam(options: dict[str, Any]) -> None:

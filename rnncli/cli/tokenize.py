@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,15 +103,15 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
     from rnncli import artefacts, corpus, mpi
-    from rnncli.parts import LARGE, Files, assist
+    from rnncli.parts import LARGE, Files
     from rnncli.rule import Rule
     from rnncli.tokenizer import Tokenizer
     from rnncli.tokenizing import tokenize as write
 
-    comm = mpi.world()
+    if mpi.world().size > 1:
+        raise click.UsageError("this is for one process, with --workers: run it without mpiexec.")
     vocabulary, reuse = None, options["vocab"]
-    if comm.rank == 0:
-        check_output(options["output"], *options["inputs"])
+    check_output(options["output"], *options["inputs"])
     if reuse:
         artefact = artefacts.read(reuse, mapped=True)
         vocabulary = Tokenizer.from_artefact(artefact.header, artefact.arrays, reuse)
@@ -137,22 +136,17 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     )  # fmt: skip
     skipped = corpus.Skipped(options["on_bad_row"])
     workers = options["workers"]
-    if comm.size > 1 and (workers or 1) > 1:
-        raise click.UsageError("each rank is one worker: start more ranks instead of --workers.")
-    if workers is None and comm.size == 1:
+    if workers is None:
         size = corpus.total_bytes(options["inputs"]) or 0
         workers = cores() if size > LARGE else 1
-    live = Live(options["quiet"] or comm.rank > 0)
+    live = Live(options["quiet"])
 
     def progress(done: int, total: int | None) -> None:
         if live.due():
             share = f"{done / total:4.0%} of {total / 1e6:.1f}" if total else f"{done / 1e6:.1f}"
             live.show(f"reading: {share} MB")
 
-    files = Files(options["inputs"], reading, skipped, workers or 1, progress, comm)
-    if comm.rank > 0:
-        assist(files, rule, Path(options["output"]).absolute().parent)
-        return
+    files = Files(options["inputs"], reading, skipped, workers or 1, progress)
     try:
         summary = write(
             files,

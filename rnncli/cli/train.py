@@ -129,8 +129,9 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
 )  # fmt: skip
 @click.option("--metrics", type=FILE, help="Log to write (JSON Lines).")
 @click.option(
-    "--tensorboard", "board", type=FILE, metavar="DIR", help="Folder for TensorBoard's event files."
-)
+    "--tensorboard", "board", type=FILE, metavar="DIR",
+    help="Folder for TensorBoard's event files (extra: rnncli[tensorboard]).",
+)  # fmt: skip
 @json_option
 @threads_option
 @quiet_option

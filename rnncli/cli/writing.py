@@ -142,7 +142,7 @@ class Printer:
         self.plain = escaped if sys.stdout.isatty() else str
         self.shown = 0
 
-    def stream(self, prefix: str, pieces: Generator[str, None, Sample]) -> Sample:
+    def stream(self, prefix: str, pieces: Generator[str, None, Sample]) -> None:
         """Show a text as it is written."""
         click.echo(self.plain(prefix), nl=False)
         while True:
@@ -151,7 +151,7 @@ class Printer:
             except StopIteration as end:
                 click.echo(self.separator, nl=False)
                 self._copied(end.value)
-                return end.value  # type: ignore[no-any-return]
+                return
 
     def text(self, prefix: str, sample: Sample) -> None:
         """Show a whole text."""

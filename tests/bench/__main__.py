@@ -1,4 +1,13 @@
-"""`rnncli bench`: speed and memory on this machine."""
+"""Measure training, generating and tokenizing on this machine: `python tests/bench`.
+
+A shape is a network and a batch, such as char-128; all of them when none is named. Every figure
+is taken in a process of its own, by rnncli and by PyTorch in turn, and the median is shown.
+
+    python tests/bench char-128 lyrics-256 --against torch
+    python tests/bench --start
+    python tests/bench --tokenize corpora/comments.csv --megabytes 1000
+    python tests/bench --mpi char-512 lyrics-256
+"""
 
 from __future__ import annotations
 
@@ -8,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import ranks
+import speed
+from shapes import SHAPES
 
 from rnncli.cli.common import echo_json, json_option, threads_option
 from rnncli.nn.machine import cores
 
 
-@click.command()
+@click.command(help=__doc__.replace("\n\n    ", "\n\n\b\n    "))
 @click.argument("shapes", nargs=-1)
 @click.option("--against", type=click.Choice(["torch"]), help="Measure the same network there too.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="Rounds; medians are shown.")
@@ -40,7 +52,7 @@ from rnncli.nn.machine import cores
 )  # fmt: skip
 @json_option
 @threads_option
-def bench(
+def main(
     shapes: tuple[str, ...],
     against: str | None,
     rounds: int,
@@ -54,47 +66,37 @@ def bench(
     as_json: bool,
     threads: int,
 ) -> None:
-    """Measure training, generating and tokenizing on this machine.
-
-    A shape is a network and a batch, such as char-128; all of them when none is named. Every figure
-    is taken in a process of its own, ours and the other's in turn, and the median is shown.
-
-    \b
-    rnncli bench char-128 lyrics-256 --against torch
-    rnncli bench --start
-    rnncli bench --tokenize corpora/comments.csv --megabytes 1000
-    rnncli bench --mpi char-512 lyrics-256
-    """
-    from rnncli import bench as measure
-    from rnncli import bench_mpi
-
-    unknown = set(shapes) - set(measure.SHAPES)
+    unknown = set(shapes) - set(SHAPES)
     if unknown:
-        known = ", ".join(measure.SHAPES)
+        known = ", ".join(SHAPES)
         raise click.UsageError(f"there is no shape {min(unknown)} (there are: {known}).")
     rows: Iterable[dict[str, Any]]
     if corpus is not None:
-        rows = measure.tokenizing(Path(corpus), megabytes, workers or cores())
+        rows = speed.tokenizing(Path(corpus), megabytes, workers or cores())
     elif starts:
-        rows = [measure.starting(against)]
+        rows = [speed.starting(against)]
     elif mpi:
-        rows = bench_mpi.figures(list(shapes or ("char-512", "lyrics-256")), rounds, seconds)
+        rows = ranks.figures(list(shapes or ("char-512", "lyrics-256")), rounds, seconds)
     else:
-        rows = measure.figures(list(shapes or measure.SHAPES), against, rounds, seconds, threads)
+        rows = speed.figures(list(shapes or SHAPES), against, rounds, seconds, threads)
         if not as_json:
             click.echo("tokens/s, MiB" + (f"; ratio to {against}" if against else ""))
-    told = []
+    shown = []
     for row in rows:
         echo_json(row) if as_json else click.echo(_line(row))
-        told.append(row)
+        shown.append(row)
     if against and not (starts or mpi or corpus or as_json):
-        click.echo(f"geometric means of the ratios to {against}: {_line(measure.means(told))}")
+        click.echo(f"geometric means of the ratios to {against}: {_line(speed.means(shown))}")
     if results:
         with open(results, "a", encoding="utf-8") as log:
-            log.write(json.dumps({**measure.machine(), "rows": told}) + "\n")
+            log.write(json.dumps({**speed.machine(), "rows": shown}) + "\n")
 
 
 def _line(row: dict[str, Any]) -> str:
     return "  ".join(
         value if isinstance(value, str) else f"{key} {value:,}" for key, value in row.items()
     )
+
+
+if __name__ == "__main__":
+    main()

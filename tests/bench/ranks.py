@@ -1,6 +1,6 @@
 """How much faster several ranks train: measured for one and two here, predicted for more.
 
-`figures` runs the rounds; `python -m mpi4py -m rnncli.bench_mpi step SHAPE BATCH SECONDS` (or
+`figures` runs the rounds; `python -m mpi4py tests/bench/ranks.py step SHAPE BATCH SECONDS` (or
 `reduce SECONDS`) is one measurement by the ranks that run it, and prints one JSON line.
 
 A step of R ranks takes what one rank needs for its share of the batch, which is measured here, and
@@ -17,15 +17,14 @@ import math
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from shapes import SHAPES, child
+
 from rnncli import mpi
-from rnncli.bench import SHAPES
-from rnncli.errors import MissingExtra
 
 WIRES = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (5e-6, 12.5e9)}  # seconds a message, bytes/s
 RANKS = (4, 8, 16, 32, 64, 128, 256)
@@ -83,11 +82,9 @@ def _children(ranks: int, *words: Any) -> dict[str, float]:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     starter = shutil.which("mpiexec", path=path)
     if starter is None or importlib.util.find_spec("mpi4py") is None:
-        raise MissingExtra("there is no mpiexec with mpi4py: pip install 'rnncli[mpi]'.")
-    command = [starter, "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", __name__]
-    done = subprocess.run([*command, *map(str, words)], check=True, capture_output=True)
-    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return row
+        sys.exit("there is no mpiexec with mpi4py: pip install 'rnncli[mpi]'.")
+    before = [starter, "-n", str(ranks), sys.executable, "-m", "mpi4py"]
+    return child(__file__, *words, before=before)
 
 
 def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, float]:

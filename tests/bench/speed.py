@@ -1,8 +1,9 @@
 """Speed and memory beside PyTorch's: every figure in a process of its own, in turn, medians.
 
-`figures` runs the rounds; `python -m rnncli.bench WHO WHAT SHAPE CELL SECONDS` is one measurement
-and prints one JSON line. A training step is forward, cross-entropy, backward, clip by norm 5 and
-SGD, on random ids, float32, the state carried. PyTorch is used where it is installed, never needed.
+`figures` runs the rounds; `python tests/bench/speed.py SIDE KIND SHAPE CELL SECONDS THREADS` is one
+measurement and prints one JSON line. A training step is forward, cross-entropy, backward, clip by
+norm 5 and SGD, on random ids, float32, the state carried. PyTorch is used where it is installed,
+never needed.
 """
 
 from __future__ import annotations
@@ -19,28 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-SHAPES = {  # V, H = E, layers, T, B
-    "char-128": (65, 128, 1, 50, 50),
-    "char-128x2": (65, 128, 2, 50, 50),
-    "char-512": (65, 512, 1, 100, 64),
-    "lyrics-256": (1027, 256, 1, 35, 32),
-    "comments-100": (8000, 100, 1, 35, 32),
-    "words-200x2": (33278, 200, 2, 35, 20),
-    "words-650x2": (10000, 650, 2, 35, 20),
-}
-CELLS = ("lstm", "gru")
+from shapes import CELLS, SHAPES, SHARDS, child, flops, rate
+
 # What ratios to PyTorch should be: of training by shape, and the geometric means of each kind.
 WANTED = {"char-128": 1.0, "char-128x2": 1.0, "char-512": 1.0, "lyrics-256": 1.0,
           "comments-100": 1.5, "words-200x2": 1.5, "words-650x2": 1.0}  # fmt: skip
 MEANS = {"train": 1.3, "generate-1": 5.0, "generate-64": 1.5}
 MEMORY = 0.5  # and the most of memory in training
-SHARDS = 2  # of a batch
 KINDS = ("train", "generate-1", "generate-64")
 LARGE = 1 << 20  # weights of an output layer with which texts are generated shorter
 STARTS = 7  # times that a command is started
@@ -66,7 +58,9 @@ def figures(
                 found: dict[tuple[str, str], list[dict[str, float]]] = {one: [] for one in asked}
                 for _ in range(rounds):
                     for side, what in asked:
-                        found[side, what].append(_child(side, what, shape, cell, seconds, threads))
+                        blas = 1 if side == "ours" and what != "sgemm" else threads
+                        one = (side, what, shape, cell, seconds, threads)
+                        found[side, what].append(child(__file__, *one, threads=blas))
                 median = {
                     one: {key: statistics.median(r[key] for r in rows) for key in ("rate", "mib")}
                     for one, rows in found.items()
@@ -178,37 +172,6 @@ def machine() -> dict[str, Any]:
     cores = os.cpu_count()
     return {"date": date, "cpu": cpu, "cores": cores, "system": platform.platform(),
             "versions": versions, "commit": commit}  # fmt: skip
-
-
-def flops(shape: str, cell: str) -> int:
-    """Operations a token in training: six for each weight of a matrix product."""
-    V, H, L, _, _ = SHAPES[shape]
-    gates = {"lstm": 4, "gru": 3}[cell]
-    return 6 * (L * gates * H * 2 * H + H * V)
-
-
-def _child(
-    side: str, kind: str, shape: str, cell: str, seconds: float, threads: int
-) -> dict[str, float]:
-    blas = "1" if side == "ours" and kind != "sgemm" else str(threads)
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    command = [sys.executable, "-m", __name__, side, kind, shape, cell, str(seconds), str(threads)]
-    done = subprocess.run(
-        command, env={**os.environ, **dict.fromkeys(names, blas)}, check=True, capture_output=True
-    )
-    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return row
-
-
-def rate(step: Callable[[], int], seconds: float) -> float:
-    """Tokens a second by the median step, after two that warm up."""
-    times: list[float] = []
-    tokens, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds or len(times) < 5:
-        begin = time.perf_counter()
-        tokens = step()
-        times.append(time.perf_counter() - begin)
-    return tokens / statistics.median(times[2:])
 
 
 def _texts(kind: str, shape: str) -> tuple[int, int]:
@@ -370,9 +333,9 @@ def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str
     if kind == "sgemm":
         found = _sgemm(float(seconds))
     elif kind == "products":
-        from rnncli import bench_products
+        import products  # with numpy, which a process that measures PyTorch does without
 
-        found = bench_products.measured(shape, cell, float(seconds), int(threads))
+        found = products.measured(shape, cell, float(seconds), int(threads))
     elif side == "ours":
         found, others = _ours(kind, shape, cell, float(seconds), int(threads))
     else:

@@ -1,12 +1,12 @@
-"""What a training step of `rnncli.bench` would take if only its matrix products took time."""
+"""What a training step would take if only its matrix products took time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from shapes import SHAPES, SHARDS, rate
 
-from rnncli.bench import SHAPES, SHARDS, rate
 from rnncli.parallel import Crew
 
 
