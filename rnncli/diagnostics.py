@@ -142,7 +142,6 @@ def _by_heart(model: Model, seed: int) -> Finding:
     step = 0
     while last > LEARNT * first and step < OVERFIT_STEPS:
         step += 1
-        grads.flat[:] = 0
         last = float(np.mean(model.gradients(batch, state, grads).nats))
         clip_norm(grads.flat, 1.0)
         update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, step, recipe)

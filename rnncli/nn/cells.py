@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.nn.ops import layer_norm_backward, layer_norm_forward
+from rnncli.nn.ops import add_layer_norm_backward, layer_norm_forward
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
@@ -118,7 +118,7 @@ def rnn_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
             d = dhn.copy()
         if gain is not None:
             dw["bh"][:] += d.sum(axis=1)
-            d = layer_norm_backward(d, norms[t], dw["gh"])
+            d = add_layer_norm_backward(d, norms[t], dw["gh"])
         da[:, columns] = d
         np.matmul(WhT, d, out=dhn)
     np.matmul(da, h_prev.T, out=dw["Wh"])
@@ -213,7 +213,7 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
         q *= dm  # (H, n) d of what is under the last tanh
         if gain is not None:
             dw["bc"][:] += q.sum(axis=1)
-            q = layer_norm_backward(q, norms[t][1], dw["gc"])
+            q = add_layer_norm_backward(q, norms[t][1], dw["gc"])
         dcn += q
         d[: 2 * H].reshape(2, H, n)[:] *= dcn
         d[2 * H : 3 * H] *= dm
@@ -221,7 +221,7 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
         dcn *= f
         da[:, columns] = d
         if gain is not None:
-            d = layer_norm_backward(d, norms[t][0], dw["gh"])
+            d = add_layer_norm_backward(d, norms[t][0], dw["gh"])
             du[:, columns] = d
         np.matmul(WhT, d, out=dhn)
     np.matmul(du, h_prev.T, out=dw["Wh"])
@@ -302,8 +302,8 @@ def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
         dn *= r
         if gain is not None:
             dw["bn"][:] += dn.sum(axis=1)
-            d[: 2 * H] = layer_norm_backward(d[: 2 * H], norms[t][0], dw["gh"][: 2 * H])
-            d[2 * H :] = layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
+            d[: 2 * H] = add_layer_norm_backward(d[: 2 * H], norms[t][0], dw["gh"][: 2 * H])
+            d[2 * H :] = add_layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
         du[:, columns] = d[-len(du) :]
         dhn *= z
         dhn += WhT @ d
@@ -378,7 +378,7 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
         dn *= slope
         da[2 * H :, columns] = dn
         if gain is not None:
-            dn[:] = layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
+            dn[:] = add_layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
             du[2 * H :, columns] = dn
         drh = WT_n @ dn  # (H, n) d (r h_prev)
         dr *= drh
@@ -386,7 +386,7 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
         drz = d[: 2 * H]
         da[: 2 * H, columns] = drz
         if gain is not None:
-            drz = layer_norm_backward(drz, norms[t][0], dw["gh"][: 2 * H])
+            drz = add_layer_norm_backward(drz, norms[t][0], dw["gh"][: 2 * H])
             du[: 2 * H, columns] = drz
         dhn *= z
         drh *= r
