@@ -71,23 +71,6 @@ class Filters:
 PLAIN = Filters()
 
 
-def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) -> Array:
-    """The distribution (V,) that `next_token` draws from, in float64.
-
-    `written` holds the ids so far, which only `repetition` and `no_repeat` look at.
-    """
-    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])[0]
-    return np.asarray(weights / weights.sum())
-
-
-def next_token(
-    logits: Array, u: tuple[float, float], filters: Filters = PLAIN, written: Sequence[int] = ()
-) -> int:
-    """The id that two numbers in [0, 1) fall on; see `draw`."""
-    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])
-    return draw_one(weights[0], *u)[0]
-
-
 class Drawn(NamedTuple):
     """The tokens that B draws fall on: (B,) each."""
 

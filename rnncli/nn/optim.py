@@ -246,14 +246,6 @@ def clip_norm(grads: Array, limit: float) -> float:
     return size
 
 
-def clip_elements(grads: Array, limit: float) -> float:
-    """Cut every element to [-limit, limit], in place; returns the norm before."""
-    size = norm(grads)
-    if limit:
-        np.clip(grads, -limit, limit, out=grads)
-    return size
-
-
 def schedule(recipe: Recipe, progress: float, epoch: int) -> float:
     """What the learning rate is multiplied by: a pure function of where the run is.
 
