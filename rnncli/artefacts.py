@@ -4,7 +4,7 @@ A file is an uncompressed zip of .npy members; `np.load` opens it. The last memb
 text: the sha256 of a JSON object, a newline, the object (format, version, kind, arrays, header).
 The bytes are canonical: the reader works out what the writer would have written and compares.
 A later format keeps the place and the form of `meta.npy`, so that its version can be read.
-Knows files (POSIX: locks, directory syncs), not what the arrays or the header mean.
+This module reads files and has `atomic` write them; it does not know what arrays or header mean.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Is this network sound? A check of a whole configuration.
 
 `check` tries a configuration: is its gradient the numeric one, does it start out knowing nothing,
-can it learn one batch by heart, does a model file give it back. Knows no training data: texts are
-ids of the caller's, or drawn at random.
+can it learn one batch by heart, does a model file give it back. Needs no training data: batches are
+ids drawn at random.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rnncli.cli.common import FILE, check_output, note, quiet_option, threads_op
 @click.option("--data", type=FILE, help="Data file whose text the models read.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]),
               help="Which part of it [default: the last].")  # fmt: skip
-@click.option("--text", help="The text itself.")
+@click.option("--text", help="Text for the models to read, instead of --data.")
 @click.option("--tokens", type=click.IntRange(2, 5000), default=500, help="Of the text, at most.")
 @click.option("--metrics", multiple=True, type=FILE,
               help="Log of `rnncli train --metrics`; repeat it for each model.")  # fmt: skip

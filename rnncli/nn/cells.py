@@ -1,7 +1,8 @@
 """HOT PATH 1: the recurrent cells, forward and backward over a whole sequence.
 
-The only module that knows about time. A cell is given `a`, what the input adds to its gates at
-every step (Wx x + b, made by the stack in one matmul), and owns what happens between steps.
+A cell is given `a`, what the input adds to its gates at every step (Wx x + b, made by the stack in
+one matmul), and owns the recurrence: nothing outside this file computes the next state from the
+last, but `trace`, which has the plain form of the equations to compare with.
 Feature-major on purpose: the gates of one step are a contiguous (G*H, n) block, so that one matmul
 fills them, one tanh covers them all (sigmoid(x) = tanh(x/2)/2 + 1/2), and each gate is a contiguous
 run of it. Gates are stacked sigmoids first: lstm i f o | g, gru r z | n.

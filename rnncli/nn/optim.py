@@ -108,7 +108,8 @@ RULES = {
     "rmsprop": Rule(("square",), _rmsprop),
     "adam": Rule(("mean", "square"), _adam),
     "adamw": Rule(("mean", "square"), _adamw),
-    "muon": Rule(("mean", "square"), _adamw),  # what is no matrix; see `muon`
+    # Biases, gains and token tables use adamw; matrices use `muon`.
+    "muon": Rule(("mean", "square"), _adamw),
 }
 
 

@@ -4,7 +4,8 @@ reading.py    what happens while a text is read: surprise, gates and states, uni
               something, how far back the gradient reaches
 learning.py   how the training went: curves, what was written meanwhile
 weights.py    what the parameters say: spectra, neighbours, sizes and time by part
-page.py       all of that as JSON in an HTML page; page.html, page.css and page.js draw it
+page.py       all of that as JSON in an HTML page, which page.html, page.css, charts.js and page.js
+              draw
 """
 
 from __future__ import annotations
