@@ -57,6 +57,8 @@ class Artefact(NamedTuple):
     kind: str
     header: dict[str, JSON]
     arrays: dict[str, np.ndarray]
+    size: int  # bytes of the file
+    sha256: dict[str, str]  # of each array's bytes (hex)
 
 
 # --- the header ---
@@ -231,11 +233,9 @@ def read(
                     view = mmap.mmap(descriptor, file.size, access=mmap.ACCESS_READ)
             except ValueError:
                 raise file.damaged("it was cut short while it was read") from None
-        arrays = {}
-        for member in members:
-            sha256 = meta["arrays"][member.name]["sha256"]
-            arrays[member.name] = _array(file, member, sha256, view)
-        return Artefact(path, meta["kind"], meta["header"], arrays)
+        sha256 = {member.name: meta["arrays"][member.name]["sha256"] for member in members}
+        arrays = {one.name: _array(file, one, sha256[one.name], view) for one in members}
+        return Artefact(path, meta["kind"], meta["header"], arrays, file.size, sha256)
     finally:
         os.close(descriptor)
 

@@ -50,18 +50,13 @@ def report(
     if len(metrics) > len(models):
         raise click.UsageError("there are more --metrics than models.")
     check_output(output, *models, *metrics, *([data] if data else []))
-    from rnncli import checkpoint
     from rnncli import report as reporting
     from rnncli.atomic import replacing
     from rnncli.dataset import Dataset
-    from rnncli.inspection import describe
     from rnncli.report.learning import read_log
 
     logs = [read_log(path) for path in metrics] + [[]] * (len(models) - len(metrics))
-    sources = [
-        reporting.Source(describe(path, "model"), checkpoint.load(path), log)
-        for path, log in zip(models, logs, strict=True)
-    ]
+    sources = [reporting.Source.read(path, log) for path, log in zip(models, logs, strict=True)]
     first = sources[0].language
     if text is not None:
         texts = [text]
