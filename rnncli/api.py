@@ -1,7 +1,8 @@
 """The library in a few verbs: `train`, `evaluate`, `generate`, on what `load` and `save` carry.
 
-The command line is a client of this module. Everything here is put together from the rooms below;
-nothing is computed here.
+The functions here join the other modules. `rnncli train`, `eval` and `check` call them; the other
+commands call the modules themselves. What a training needs before its first step is made here, too:
+its settings (`settings_for`), the `Session`, and the function that validates.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A file is an uncompressed zip of .npy members; `np.load` opens it. The last memb
 text: the sha256 of a JSON object, a newline, the object (format, version, kind, arrays, header).
 The bytes are canonical: the reader works out what the writer would have written and compares.
 A later format keeps the place and the form of `meta.npy`, so that its version can be read.
-Knows files (POSIX: locks, directory syncs), not what the arrays or the header mean.
+This module reads files and has `atomic` write them; it does not know what arrays or header mean.
 """
 
 import hashlib
@@ -65,6 +65,8 @@ class Artefact(NamedTuple):
     kind: str
     header: dict[str, JSON]
     arrays: dict[str, np.ndarray]
+    size: int  # bytes of the file
+    sha256: dict[str, str]  # of each array's bytes (hex)
     still: Callable[[], None] = _as_it_was
 
 
@@ -241,11 +243,9 @@ def read(
             except ValueError:
                 raise file.damaged("it was cut short while it was read") from None
             still = _Unchanged(file, status, members, meta)
-        arrays = {}
-        for member in members:
-            sha256 = meta["arrays"][member.name]["sha256"]
-            arrays[member.name] = _array(file, member, sha256, view)
-        return Artefact(path, meta["kind"], meta["header"], arrays, still)
+        sha256 = {member.name: meta["arrays"][member.name]["sha256"] for member in members}
+        arrays = {one.name: _array(file, one, sha256[one.name], view) for one in members}
+        return Artefact(path, meta["kind"], meta["header"], arrays, file.size, sha256, still)
     finally:
         os.close(descriptor)
 

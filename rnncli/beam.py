@@ -1,7 +1,7 @@
 """Beam search: the most probable texts that a model can write, found step by step.
 
-At each step the `width` most probable beginnings go on, all of them in one batch. Knows no files
-and no terminal; what a prefix is and how text is joined is `rnncli.sampling`'s.
+At each step the `width` most probable beginnings go on, all of them in one batch. This module
+knows no files and no terminal; `rnncli.sampling` reads the prefix and joins the text to it.
 """
 
 from __future__ import annotations
@@ -37,29 +37,45 @@ def beam(
     prefix: str = "",
     width: int = 5,
     length: int = 200,
-    normalise: float = 0.0,
+    length_penalty: float = 0.0,
     *,
+    threads: int = 1,
     mix: Sequence[tuple[Model, float]] = (),
     allow_unk: bool = False,
     ban: Sequence[str] = (),
 ) -> list[Sample]:
-    """At most `width` texts, best first, that end with </s> or after `length` tokens.
+    """Find at most `width` texts, best first, that end with </s> or after `length` tokens.
 
-    The best has the highest log-probability divided by (number of tokens) ** `normalise`: 0 for the
-    most probable text, which is often a short one, 1 for the highest mean. Of equal texts the one
-    with lower ids goes first. A `width` of 1 takes the most probable token each time. The rest is
-    as in `rnncli.sampling.generate`.
+    The score of a text is its log-probability / (number of tokens) ** `length_penalty`: 0 finds the
+    most probable text, which is often a short one; 1 the highest mean of a token (Jean et al.
+    2015). Wu et al. 2016, section 7, divide by ((5 + tokens) / 6) ** alpha instead.
+
+    Of equal scores the text with lower ids comes first. Where several paths spell one string (bytes
+    that are no UTF-8 all become U+FFFD) the best alone is kept. A `width` of 1 takes the most
+    probable token each time. The other options are those of `rnncli.sampling.generate`.
     """
-    if width < 1 or not 0 <= normalise <= 1:
-        raise ConfigError(f"width must be 1 or more and normalise between 0 and 1, not {width} "
-                          f"and {normalise}.")  # fmt: skip
+    if width < 1 or not 0 <= length_penalty <= 1:
+        raise ConfigError("width must be 1 or more and length_penalty between 0 and 1, not "
+                          f"{width} and {length_penalty}.")  # fmt: skip
     terms = Terms(length, allow_unk=allow_unk, ban=ban)
-    run = Run(Reader(model, mix), tokenizer, PLAIN, 0, terms)
+    run = Run(Reader(model, mix, threads), tokenizer, PLAIN, 0, terms)
     start = run.start(prefix)
     banned = list(run.late.banned)
+    texts: dict[tuple[int, ...], Sample] = {}  # of the paths that are done, by their ids
 
-    def merit(path: _Path) -> tuple[float, tuple[int, ...]]:
-        return -path.logprob / len(path.ids) ** normalise, path.ids
+    def order(path: _Path) -> tuple[float, tuple[int, ...]]:
+        return -path.logprob / len(path.ids) ** length_penalty, path.ids
+
+    def best(found: list[_Path]) -> list[_Path]:
+        """Return the `width` best of the paths that are done, no two with the same text."""
+        kept: dict[str, _Path] = {}
+        for path in sorted(found, key=order):
+            if path.ids not in texts:
+                texts[path.ids] = _sample(run.text(start, 0), path, tokenizer)
+            kept.setdefault(texts[path.ids].text, path)
+            if len(kept) == width:
+                break
+        return list(kept.values())
 
     paths, done = [_Path((), (), 0.0)], []
     z, states = start.logits, start.states
@@ -74,16 +90,16 @@ def beam(
                 done.append(path)
             else:
                 ahead.append((k, path))
-        done = sorted(done, key=merit)[:width]
+        done = best(done)
         # No text can still get better than its beginning is if it were `length` tokens long.
-        hope = max((path.logprob for _, path in ahead), default=-np.inf) / length**normalise
-        if not ahead or (len(done) == width and -merit(done[-1])[0] >= hope):
+        hope = max((path.logprob for _, path in ahead), default=-np.inf) / length**length_penalty
+        if not ahead or (len(done) == width and -order(done[-1])[0] >= hope):
             break
         paths = [path for _, path in ahead]
         last = np.array([path.ids[-1] for path in paths])
         states = take(states, np.array([k for k, _ in ahead]))
         z, states = run.reader.step(last, states)
-    return [_sample(run.text(start, 0), path, tokenizer) for path in done]
+    return [texts[path.ids] for path in done]
 
 
 def _best(scores: Array, width: int) -> list[tuple[int, int]]:

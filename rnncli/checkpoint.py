@@ -99,17 +99,26 @@ def to_header(language: LanguageModel) -> dict[str, Any]:
 
 def load(path: str | Path) -> LanguageModel:
     """The language model of a file; raises ArtefactError naming it when anything does not fit."""
-    artefact = artefacts.read(path, "model")
-    return from_parts(artefact.header, artefact.arrays, str(artefact.path))
+    return language_of(artefacts.read(path, "model"))
 
 
 def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
     """The language model of a file and the run that wrote it, between the same two steps."""
+    artefact = artefacts.read(path, "model")
+    language = language_of(artefact)
+    return language, run_of(artefact, language)
+
+
+def language_of(artefact: artefacts.Artefact) -> LanguageModel:
+    """The language model of a model file that was read already."""
+    return from_parts(artefact.header, artefact.arrays, artefact.path)
+
+
+def run_of(artefact: artefacts.Artefact, language: LanguageModel) -> TrainRun:
+    """The run of a model file that was read already; `language` is the language model in it."""
     from rnncli.training import TrainRun  # not needed to read a model
 
-    artefact = artefacts.read(path, "model")
-    where, arrays = str(path), artefact.arrays
-    language = from_parts(artefact.header, arrays, where)
+    where, arrays = artefact.path, artefact.arrays
     header = artefact.header.get("run")
     if not isinstance(header, dict):
         raise ArtefactError(f"{where}: a model without its run: there is nothing to resume.")
@@ -142,7 +151,7 @@ def resume(path: str | Path) -> tuple[LanguageModel, TrainRun]:
         if _kind(h) != _kind(like.h) or _kind(c) != _kind(like.c):
             raise ArtefactError(f"{where}: damaged: the carried state is not that of the model.")
         run.state = State(h, c)
-    return language, run
+    return run
 
 
 def from_parts(header: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> LanguageModel:

@@ -1,8 +1,8 @@
-"""What a network is (`Config`), how it is trained (`Recipe`) and what it writes meanwhile
-(`Samples`): every setting, in one place.
+"""Settings of `rnncli train`: the network (`Config`), its training (`Recipe`), its `Samples`.
 
-The fields are the keys of presets and YAML files, the options of `rnncli train`, and the JSON in
-every model file. Plain data: no numpy, so that `--help` is quick.
+The fields are options of `rnncli train` and keys of presets and YAML files; those of `Config` and
+`Recipe` stand as JSON in every model file. What other commands can be set to stands beside what it
+sets: `Filters`, `Terms`, `Reading`, `Rule`. Plain data: no numpy, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ class Config(Settings):
     )  # fmt: skip
     hidden: int = setting(256, "Units of each layer.", least=1, below=1 << 24)
     layers: int = setting(1, "Recurrent layers above one another.", least=1, below=101)
-    top: int = setting(
-        0, "Units of the top layer, where they differ; 0: they do not.", least=0, below=1 << 24
-    )
+    top: int = setting(0, "Units of the top layer (0: as --hidden).", least=0, below=1 << 24)
     embed: int = setting(
         0, "Width of the token embedding; 0 for a one-hot input.", least=0, below=1 << 24
     )

@@ -117,8 +117,9 @@ def documents(
 ) -> Iterator[Document]:
     """The documents of all files in order; `-` is standard input.
 
-    Blank documents and, if `skipped` allows it, bad rows are tallied there and left out. `on_bytes`
-    hears now and then how many bytes (as stored) are read, of how many (None if not known).
+    Blank documents and, if `skipped` allows it, bad rows are tallied there and left out.
+    `on_bytes(read, total)` is called about once a MiB, with bytes as stored; `total` is None where
+    it is not known.
     """
     names = [str(path) for path in paths]
     progress = Progress(on_bytes, total_bytes(names))

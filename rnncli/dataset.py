@@ -56,8 +56,12 @@ class Dataset:
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
         """Open and check a data file; its arrays are mapped, not loaded."""
-        artefact = artefacts.read(path, "data", mapped=True)
-        header, arrays, where = artefact.header, artefact.arrays, str(path)
+        return cls.of(artefacts.read(path, "data", mapped=True))
+
+    @classmethod
+    def of(cls, artefact: artefacts.Artefact) -> "Dataset":
+        """Check what a data file holds that was read already, and take its arrays."""
+        header, arrays, where = artefact.header, artefact.arrays, artefact.path
         tokenizer = Tokenizer.from_artefact(header, arrays, where)
         parts = header.get("splits")
         if not isinstance(parts, dict) or not parts or not set(parts) <= set(SPLITS):

@@ -1,6 +1,7 @@
 """The distribution of the next token after filters, and one draw from it: pure functions of logits.
 
-Everything is in float64. Knows no model and no text: ids, logits (V,) and a number in [0, 1).
+Weights have the precision of the logits, their running sums are float64. Knows no model and no
+text: ids, logits (B, V), and two numbers in [0, 1) a draw.
 """
 
 from __future__ import annotations
@@ -71,23 +72,6 @@ class Filters:
 PLAIN = Filters()
 
 
-def probabilities(logits: Array, filters: Filters, written: Sequence[int] = ()) -> Array:
-    """The distribution (V,) that `next_token` draws from, in float64.
-
-    `written` holds the ids so far, which only `repetition` and `no_repeat` look at.
-    """
-    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])[0]
-    return np.asarray(weights / weights.sum())
-
-
-def next_token(
-    logits: Array, u: tuple[float, float], filters: Filters = PLAIN, written: Sequence[int] = ()
-) -> int:
-    """The id that two numbers in [0, 1) fall on; see `draw`."""
-    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])
-    return draw_one(weights[0], *u)[0]
-
-
 class Drawn(NamedTuple):
     """The tokens that B draws fall on: (B,) each."""
 
@@ -117,7 +101,11 @@ def draw(weights: Array, u: Array, error: float = 0.0) -> Drawn:
 
 
 def _fallen(sums: Array, u: Array, error: float) -> tuple[Array, Array, Array]:
-    """Where u (B,) falls in running sums (B, n), whether near another place, and the whole."""
+    """Draw by inverse transform: the first index whose running sum exceeds u * the whole.
+
+    sums (B, n), u (B,) -> the index, whether weights that are off by `error` could change it, and
+    the whole sum: (B,) each.
+    """
     whole = sums[:, -1]
     # Weights off by e between them move a share c of the whole by c (1 - c) e at the most.
     wanted, margin = u * whole, error * u * (1 - u) * whole
@@ -142,6 +130,7 @@ def draw_one(
 
 
 def _fallen_one(weights: Array, u: float, error: float) -> tuple[int, bool, float]:
+    """`_fallen` for the weights (n,) of one row; plain numbers are faster than arrays of one."""
     sums = np.add.accumulate(weights.astype(np.float64))
     last = len(sums) - 1
     whole = sums.item(last)

@@ -1,12 +1,11 @@
 """What is in a file of ours, as plain values to print; and in a damaged one, what is damaged.
 
-`describe` trusts the checked readers. `members` walks the bytes of a zip on its own, past damage,
-and says of each member where it lies and whether its checksum holds.
+`describe` reads a file once, and trusts the checked reader. `members` walks the bytes of a zip on
+its own, past damage, and says of each member where it lies and whether its checksum holds.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import zlib
@@ -17,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import artefacts, checkpoint
+from rnncli.artefacts import Artefact
 from rnncli.atomic import telling
+from rnncli.checkpoint import LanguageModel
 from rnncli.dataset import Dataset
 from rnncli.nn.model import Model
 from rnncli.tokenizer import Tokenizer
@@ -29,34 +30,49 @@ _CUT = "the file ends before it does"
 
 
 def describe(path: str | Path, kind: str | None = None, *, tokens: int = 10) -> dict[str, Any]:
-    """What a sound file of the wanted kind says of itself, as JSON has it.
+    """Read a sound file of the wanted kind, once; return what it says of itself, as JSON has it.
 
-    Keys of every file: file, bytes, kind, tokenizer, vocabulary, members (name, dtype, shape,
-    bytes, sha256). Of a data file: inputs, split, seed, splits. Of a model: writer, config,
-    carried, data (what it was trained on), history, parameters (count; arrays: name, shape, mean,
-    std, norm), and where it holds its run: recipe, run. The vocabulary shows `tokens` from each
-    end. ArtefactError for any other file.
+    ArtefactError for any other file; `described` says what the keys are.
     """
-    artefact = artefacts.read(path, kind, mapped=True)
-    header, size = artefact.header, os.path.getsize(path)
-    out: dict[str, Any] = {"file": str(path), "bytes": size, "kind": artefact.kind}
+    return described(artefacts.read(path, kind, mapped=True), tokens=tokens)
+
+
+def described(
+    artefact: Artefact, language: LanguageModel | None = None, *, tokens: int = 10
+) -> dict[str, Any]:
+    """Return what a file that was read says of itself, as JSON has it.
+
+    Keys of every file: file, bytes, kind, members (name, dtype, shape, bytes, sha256); of those
+    that have one: tokenizer, vocabulary. Of a data file: inputs, split, seed, splits. Of a model:
+    writer, config, carried, data (what it was trained on), history, parameters (count; arrays:
+    name, shape, mean, std, norm), and where it holds its run: recipe, run. The vocabulary shows
+    `tokens` from each end. `language` is the model in the file, where it was made already.
+    """
+    header = artefact.header
+    out: dict[str, Any] = {"file": artefact.path, "bytes": artefact.size, "kind": artefact.kind}
+    tokenizer: Tokenizer | None = None
     if artefact.kind == "data":
-        data = Dataset.open(path)
+        data = Dataset.of(artefact)
         tokenizer = data.tokenizer
         out |= {"inputs": _names(header), "split": header.get("split"), "seed": header.get("seed")}
         out["splits"] = {name: header["splits"][name] for name in data.splits}
-    else:
-        language = checkpoint.load(path)
+    elif artefact.kind == "model":
+        language = language or checkpoint.language_of(artefact)
         tokenizer = language.tokenizer
         out |= {key: header.get(key) for key in ("writer", "config", "carried", "history")}
         out["data"] = {"hash": str(language.data.get("hash")), "inputs": _names(language.data)}
         out["parameters"] = _parameters(language.model)
         if "run" in header:
-            out["recipe"] = checkpoint.resume(path)[1].recipe.to_json()
+            out["recipe"] = checkpoint.run_of(artefact, language).recipe.to_json()
             out["run"] = {name: header["run"].get(name) for name in checkpoint.COUNTERS}
-    out["tokenizer"] = {**tokenizer.to_header(), "signature": tokenizer.signature}
-    out["vocabulary"] = _vocabulary(tokenizer, tokens)
-    out["members"] = [_described(name, array) for name, array in artefact.arrays.items()]
+    if tokenizer is not None:
+        out["tokenizer"] = {**tokenizer.to_header(), "signature": tokenizer.signature}
+        out["vocabulary"] = _vocabulary(tokenizer, tokens)
+    out["members"] = [
+        {"name": name, "dtype": str(array.dtype), "shape": list(array.shape),
+         "bytes": array.nbytes, "sha256": artefact.sha256[name]}
+        for name, array in artefact.arrays.items()
+    ]  # fmt: skip
     return out
 
 
@@ -64,13 +80,6 @@ def _names(header: dict[str, Any]) -> list[str]:
     """The names of the input files; none where the header has something else there."""
     inputs = header.get("inputs")
     return [name for name in inputs if isinstance(name, str)] if isinstance(inputs, list) else []
-
-
-def _described(name: str, array: Array) -> dict[str, Any]:
-    digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-    shape = list(array.shape)
-    return {"name": name, "dtype": str(array.dtype), "shape": shape, "bytes": array.nbytes,
-            "sha256": digest}  # fmt: skip
 
 
 def _parameters(model: Model) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Who computes a training run on this machine, and how a batch is cut for it (`share`).
+"""Worker processes forked from this one, sharing memory; and how a batch is cut for them (`share`).
 
-A `Crew` does like tasks side by side; which of its members does which changes no bit. Processes and
-not threads: a step of a small recurrence is a thousand short array operations, and threads would
-spend it handing the interpreter's lock to one another. For several machines there is `mpi`.
+A `Crew` does like tasks side by side; which of its members does which changes no bit. Training,
+validation and tokenizing use it. Processes and not threads: a step of a small recurrence is a
+thousand short array operations, and threads would spend it handing the interpreter's lock to one
+another. For several machines there is `mpi`.
 """
 
 from __future__ import annotations

@@ -53,11 +53,11 @@ class Pace(NamedTuple):
     late: float = 0.0  # saves between validations, as a share of the time
 
     def seconds(self, steps: int) -> float:
-        """Of so many steps, with the validation that follows the last."""
+        """Return the seconds that `steps` steps take, validations included."""
         return steps * self.step * (1 + self.late) + -(-steps // self.every) * self.valid
 
     def steps(self, seconds: float) -> int:
-        """How many have begun by then; one validation more may follow."""
+        """Return how many steps begin within `seconds`; one validation more may follow."""
         step = self.step * (1 + self.late)
         rounds, rest = divmod(seconds, self.every * step + self.valid)
         return int(rounds) * self.every + min(self.every, math.ceil(rest / step))

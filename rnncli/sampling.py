@@ -24,8 +24,6 @@ from rnncli.filters import (
     Filters,
     draw,
     draw_one,
-    next_token,
-    probabilities,
     weigh,
 )
 from rnncli.nn import Model
@@ -46,9 +44,7 @@ __all__ = [
     "Sample",
     "Terms",
     "generate",
-    "next_token",
     "prefix_ids",
-    "probabilities",
     "stream_one",
 ]
 

@@ -179,9 +179,9 @@ class Spooled:
             yield np.concatenate(blocks)
 
     def ids(self, table: NDArray[Any]) -> Callable[..., NDArray[Any]]:
-        """A function that takes the next so many ids, from the first on, as they are in `table`.
+        """Return `take(n, mask=None)`: the next n ids of the corpus, mapped through `table`.
 
-        With a mask it gives only those where the mask is True.
+        With a mask (n,) it returns those ids alone where the mask is True.
         """
         tables = [table[numbers] for numbers in self._tables]
         segments = iter(self._segments)

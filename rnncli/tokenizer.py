@@ -1,7 +1,8 @@
 """Text to ids and back: the vocabulary, and a tokenizer that joins it to a rule.
 
-A `Vocabulary` says which tokens have an id, a `Tokenizer` encodes and decodes. Everything here is
-one text at a time; it does not know of files, of whole corpora, or of models.
+A `Vocabulary` says which tokens have an id, a `Tokenizer` encodes and decodes one text at a time.
+Both turn into header and arrays of a file, and back; this module reads and writes none, and does
+not know of models.
 """
 
 import hashlib

@@ -1,4 +1,8 @@
-"""Documents to a data file, in a single pass, with memory that grows with the vocabulary alone."""
+"""Documents to a data file.
+
+The documents are read once, to ids on the disk (`spool`), which are then gone through several times
+(`deal`). Memory grows with the number of different tokens alone.
+"""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -29,7 +29,8 @@ from rnncli.stepper import Stepper
 Array = NDArray[Any]
 
 RESET = 5  # what a random stream is for; batches.py has the others
-# Without a limit: so many tokens, in at most so many epochs, or as many as make so many steps.
+# Default length of a run: whole epochs of about AUTO_TOKENS tokens together, at most AUTO_EPOCHS of
+# them, or more where AUTO_STEPS steps take more.
 AUTO_TOKENS, AUTO_EPOCHS, AUTO_STEPS = 12_000_000, 40, 1000
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 

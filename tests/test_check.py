@@ -4,11 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from rnncli import checkpoint
+from rnncli.api import settings_for
 from rnncli.cli.check import check
 from rnncli.config import Config
 from rnncli.diagnostics import made_up
 from rnncli.errors import ArtefactError, ConfigError
-from rnncli.nn import Model
+from rnncli.nn import Model, shapes
 
 
 def run(*arguments):
@@ -67,9 +68,30 @@ def test_a_preset_alone_is_enough():
     assert "rnn.0.fwd.Wx" in output
 
 
-def test_two_networks_at_once_or_none_are_a_wrong_use(tmp_path):
-    assert run()[0] == 2
-    assert run(tmp_path / "model.npz", "--preset", "britz")[0] == 2
+def test_two_networks_at_once_are_a_wrong_use(tmp_path):
+    for words in (("--preset", "britz"), ("--cell", "lstm"), ("--no-tied",)):
+        assert run(tmp_path / "model.npz", *words)[0] == 2
+
+
+def test_without_a_word_the_network_is_that_for_words():
+    code, output = run()
+    assert code == 0
+    assert output == run("--preset", "words")[1]
+    config, _ = settings_for(made_up(100))
+    assert parameters(output) == [*shapes(config), "state.h"]
+
+
+def test_the_network_may_be_given_by_options(tmp_path):
+    code, output = run("--cell", "lstm", "--hidden", 12, "--layers", 2, "--no-tied", "--embed", 6)
+    assert code == 0
+    config, _ = settings_for(
+        made_up(100), None, {"cell": "lstm", "hidden": 12, "layers": 2, "tied": False, "embed": 6}
+    )
+    assert parameters(output) == [*shapes(config), "state.h", "state.c"]
+    path = written(tmp_path, "cell: lstm\nhidden: 30\nlayers: 2\ntied: false\nembed: 6\n")
+    assert run("--config", path, "--hidden", 12) == (code, output)
+    path = written(tmp_path, "model: lstm\nrnn_size: 12\nnum-layers: 2\ntied: false\nembed: 6\n")
+    assert run("--config", path) == (code, output)
 
 
 def test_the_file_is_read_as_train_reads_it(tmp_path):

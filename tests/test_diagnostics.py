@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from networks import CELLS as NETWORKS
 
 from rnncli import checkpoint, diagnostics
 from rnncli.config import Config
@@ -62,6 +63,15 @@ SOUND = {
         dropout_weight=0.3, variational=True, activation_reg=2.0, temporal_reg=1.0,
     ),
     "normalised": Config(30, cell="gru-before", hidden=24, embed=8, layer_norm=True),
+    "normalised rnn, residual": Config(
+        50, cell="rnn", hidden=32, layers=3, layer_norm=True, residual=True
+    ),
+    "plain rnn, one-hot": Config(50, cell="rnn", hidden=32, layers=2),
+    "no activation": Config(50, cell="rnn", activation="identity", hidden=32, embed=16, layers=2),
+    "deep and tied": Config(
+        300, cell="gru-before", hidden=32, layers=3, top=20, embed=20, tied=True
+    ),
+    "two tokens": Config(2, hidden=24),
 }  # fmt: skip
 
 
@@ -77,6 +87,15 @@ def test_a_sound_configuration_passes_in_everything(name):
     assert looked_at[len(parameters) :] == [
         *states, "first loss", "one batch by heart", "model file",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", NETWORKS)
+@pytest.mark.parametrize("embed", [{}, {"embed": 8}, {"embed": 16, "tied": True}])
+def test_every_kind_of_network_passes(cell, embed):
+    width = {"proj": 16, "hidden": 32} if cell == "lstm-projected" else {"hidden": 16}
+    for layer_norm in (False, True):
+        config = Config(40, **NETWORKS[cell] | width | embed, layers=2, layer_norm=layer_norm)
+        assert not failures(config), config
 
 
 def failures(config):

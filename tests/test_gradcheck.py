@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from numeric import assert_gradients
 
 from rnncli.errors import ConfigError
-from rnncli.nn.gradcheck import assert_gradients, check
+from rnncli.nn.gradcheck import check
 
 
 def softplus_net(seed=0, inner=7):

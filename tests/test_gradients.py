@@ -11,9 +11,9 @@ from networks import (
     language_model,
     random_configuration,
 )
+from numeric import assert_gradients
 
 from rnncli.nn import Model, shapes
-from rnncli.nn.gradcheck import assert_gradients
 
 
 def random_parts(config):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -84,6 +85,51 @@ def test_what_people_read_has_it_all(files):
     assert out.split("most")[1].splitlines()[0].split()[0::2] == ["the", "."]
     assert "made from  t.txt" in out
     assert found(files / "d.npz", "--tokens", 0)["vocabulary"]["least"] == []
+
+
+SOUND = {  # options of tokenize, and of train
+    "words, documents": ((), ("--cell", "lstm", "--hidden", 8, "--tied")),
+    "words, sentences": (("--unit", "sentence"), ("--optimizer", "asgd", "--trigger", 0)),
+    "characters, stream": (("--whole-file", "--level", "char"), ("--optimizer", "muon")),
+    "bytes, stream": (("--whole-file", "--level", "byte"), ("--cell", "rnn", "--layer-norm")),
+    "no validation": (("--split", "1"), ("--batching", "consecutive")),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_every_sound_file_is_described(files, tmp_path, name):
+    how, what = SOUND[name]
+    data, model, other, state = (tmp_path / f"{k}.npz" for k in ("d", "m", "o", "s"))
+    good("tokenize", files / "t.txt", "-o", data, *how)
+    good("train", data, "-o", model, *TINY, *what, "--max-steps", 4, "--valid-every", 2)
+    good("train", data, "-o", other, "--from", model, "--batch", 4, "--max-steps", 1)
+    good("sample", model, "--length", 2, "--save-state", state)
+    for path, kind in ((data, "data"), (model, "model"), (other, "model"), (state, "state")):
+        assert f"a {kind} file" in good("inspect", path).out
+        assert found(path)["kind"] == kind
+        with np.load(path) as arrays:
+            assert [row["name"] for row in found(path)["members"]] == list(arrays)[:-1]
+
+
+def test_a_file_is_read_once(files, tmp_path, monkeypatch):
+    reads = Counter()
+    right = os.open
+
+    def counted(path, *words, **named):
+        reads[os.fspath(path)] += 1
+        return right(path, *words, **named)
+
+    monkeypatch.setattr(os, "open", counted)
+    data, model, plain = (str(files / name) for name in ("d.npz", "m.npz", "plain.npz"))
+    for words in (
+        ("inspect", data), ("inspect", model), ("inspect", plain, "--json"),
+        ("report", model, plain, "--data", data, "--tokens", 20, "-o", tmp_path / "page.html"),
+    ):  # fmt: skip
+        reads.clear()
+        good(*words)
+        assert {path: reads[path] for path in (data, model, plain) if reads[path]} == {
+            word: 1 for word in words if word in (data, model, plain)
+        }
 
 
 # --- damage ---

@@ -25,7 +25,7 @@ from networks import (
 from rnncli.config import Config, Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
-from rnncli.nn.ops import gather_backward, gather_forward
+from rnncli.nn.ops import add_gather_backward, gather_forward
 from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, shares, update
 from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
 
@@ -199,7 +199,7 @@ def test_a_token_that_occurs_often_gets_the_sum_of_its_gradients(vocabulary, cou
     expected = table.copy()
     for token, column in zip(ids, dout.T, strict=True):
         expected[token] += column
-    gather_backward(dout, ids, table)
+    add_gather_backward(dout, ids, table)
     close(table, expected)
 
 
@@ -223,6 +223,17 @@ def test_gradients_replace_what_was_there(cell, how, settings):
     again.flat[:] = np.nan
     model.gradients(batch, state, grads)
     model.gradients(batch, state, again)
+    np.testing.assert_array_equal(grads.flat, again.flat)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_gradients_replace_what_was_there_with_any_options(seed):
+    config, steps, _ = random_configuration(seed)
+    model, batch, state = drawn(config, steps, np.random.default_rng(seed))
+    grads, again = model.params.like(), model.params.like()
+    again.flat[:] = np.nan
+    for into in (grads, again):
+        model.gradients(batch, state, into, rng=np.random.default_rng(1))
     np.testing.assert_array_equal(grads.flat, again.flat)
 
 
@@ -383,7 +394,6 @@ def test_one_batch_can_be_learned_by_heart(cell):
     slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
     grads = model.params.like()
     for t in range(1, 301):
-        grads.flat[:] = 0
         model.gradients(batch, state, grads)
         clip_norm(grads.flat, recipe.clip)
         update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)

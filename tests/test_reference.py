@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import reference
 from networks import CELLS, H, K, V, cells, close, random_params, random_state
+from numeric import assert_gradients
 
 from rnncli.nn import Batch, Config, Model, Packed, Steps, pack, pad, unpack
-from rnncli.nn.gradcheck import assert_gradients
 from rnncli.nn.stack import DIRECTIONS, Source, stack_backward, stack_forward
 
 D = 4

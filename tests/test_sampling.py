@@ -15,9 +15,10 @@ from rnncli import filters as filters_module
 from rnncli import sampling
 from rnncli.errors import ConfigError
 from rnncli.evaluation import score_texts
+from rnncli.filters import PLAIN, draw_one, weigh
 from rnncli.nn import Config, Model, Params, single
 from rnncli.nn.single import Single
-from rnncli.sampling import Filters, generate, next_token, prefix_ids, probabilities, stream_one
+from rnncli.sampling import Filters, generate, prefix_ids, stream_one
 from rnncli.tokenizer import Tokenizer
 
 LOGITS = [2.0, -0.5, 1.0, 1.0, 0.3, -3.0, 2.5, 0.0, -0.5, 1.7, -1.0, 0.2]
@@ -43,6 +44,20 @@ FILTERS = {
     "all": Filters(0.8, 9, 0.95, 0.02, 0.9, 1.2, 3, (9,)),
     "two": Filters(temperature=1.5, top_k=5, top_p=0.9),
 }
+
+
+def probabilities(logits: Any, filters: Filters, written: Sequence[int] = ()) -> Any:
+    """The distribution (V,) that `next_token` draws from, in float64."""
+    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])[0]
+    return weights / weights.sum()
+
+
+def next_token(
+    logits: Any, u: tuple[float, float], filters: Filters = PLAIN, written: Sequence[int] = ()
+) -> int:
+    """The id that two numbers in [0, 1) fall on."""
+    weights = weigh(np.asarray(logits, np.float64)[None], filters, [written])
+    return draw_one(weights[0], *u)[0]
 
 
 def plainly(logits: Sequence[float], f: Filters, written: Sequence[int]) -> list[float]:

@@ -113,7 +113,6 @@ def check_optimizer(start, end):
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
         x, y = whole(ids, first["lengths"]), whole(targets, first["lengths"])
-        grads.flat[:] = 0
         found = model.gradients(Batch(x.data, y.data, x.steps), model.zero_state(x.steps.B), grads)
         losses.append(found.nats.mean())
         norms.append(clip_norm(grads.flat, recipe.clip))

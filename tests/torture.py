@@ -4,7 +4,8 @@
     python tests/torture.py --scale 0.01        a hundredth of the counts
     python tests/torture.py damage kills -v     some rows, with all failures
 
-`make test` runs the same rows with the quick counts.
+`make test` runs the same rows with the quick counts. Where that is 0, other tests try the same
+(hostile: test_artefacts, mpi: test_mpi), but for disk, which needs root.
 """
 
 import argparse

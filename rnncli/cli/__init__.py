@@ -1,4 +1,4 @@
-"""The `rnncli` command: the only part that knows click, the terminal and signals.
+"""The `rnncli` command: the only part that knows click, options and exit codes.
 
 Commands are short: read options, call the library, print. Here stands what they share at the edge:
 one line for an error, and exit codes that scripts can trust.

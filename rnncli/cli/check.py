@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE
-from rnncli.cli.train import train
+from rnncli.cli.common import FILE, read_options
+from rnncli.cli.train import settings_options, train
+from rnncli.config import Config
 
 
 @click.command()
@@ -16,34 +17,46 @@ from rnncli.cli.train import train
 @click.option("--preset", help="Named settings, as of `rnncli train`.")
 @click.option("--vocab-size", type=click.IntRange(2), default=100,
               help="Tokens, where there is no model file.")  # fmt: skip
+@settings_options(Config)
 @click.pass_context
 def check(
-    ctx: click.Context, model: str | None, config: str | None, preset: str | None, vocab_size: int
+    ctx: click.Context,
+    /,
+    model: str | None,
+    config: str | None,
+    preset: str | None,
+    vocab_size: int,
+    **options: Any,
 ) -> None:
     """Try a network's configuration before trusting a long run to it.
 
     Its gradients are compared with numeric ones, in float64 and with its own dropout; the first
     loss with that of a network that knows nothing; one batch has to be learnt by heart; and a model
-    file has to give back what was written. Exit code 1 when one of them fails. Without a model file
-    and a preset, the settings not given are those for words.
+    file has to give back what was written. Exit code 1 when one of them fails.
+
+    The network is that of a model file, or what `rnncli train` makes of the options: those given
+    here win over --config, that over --preset. Without a preset, the rest is as for words.
 
     \b
     rnncli check model.npz
+    rnncli check --cell lstm --hidden 650 --layers 2 --dropout 0.5
     rnncli check --config run.yaml
     rnncli check --preset zaremba-small --vocab-size 10000
     """
     from rnncli import api, diagnostics
+    from rnncli.presets import NETWORK, TRAINING
 
+    given = {key: value for key, value in options.items() if value is not None}
     if model is not None:
-        if config or preset:
-            raise click.UsageError("give a model file, or --config and --preset, not both.")
+        if config or preset or given:
+            raise click.UsageError("give a model file, or settings of a network, not both.")
         language = api.load(model)
         network, tokenizer = language.model.config, language.tokenizer
-    elif config or preset:
-        tokenizer = diagnostics.made_up(vocab_size)
-        network, _ = api.settings_for(tokenizer, *_settings(config, preset))
     else:
-        raise click.UsageError("give a model file, --config or --preset.")
+        read = _read(config) if config else {}
+        settings = {key: read[key] for key in read.keys() & (NETWORK | TRAINING)} | given
+        tokenizer = diagnostics.made_up(vocab_size)
+        network, _ = api.settings_for(tokenizer, preset or read.get("preset"), settings)
     failed = False
     for finding in diagnostics.check(network, tokenizer):
         failed |= not finding.passed
@@ -51,13 +64,7 @@ def check(
     ctx.exit(1 if failed else 0)
 
 
-def _settings(config: str | None, preset: str | None) -> tuple[str | None, dict[str, Any]]:
-    """The preset and the settings that `rnncli train` would work with."""
-    from rnncli.presets import NETWORK, TRAINING
-
-    arguments = ["data.npz", "-o", "model.npz"]  # train asks for them; they are not looked at
-    for flag, value in (("--config", config), ("--preset", preset)):
-        arguments += [flag, value] if value else []
-    given = train.make_context("rnncli train", arguments).params
-    settings = {k: v for k, v in given.items() if k in NETWORK | TRAINING and v is not None}
-    return given["preset"], settings
+def _read(path: str) -> dict[str, Any]:
+    """The options of `rnncli train` in a YAML file, all by their own names."""
+    values = read_options(path, click.Context(train))
+    return {str(train.habits[k].name) if k in train.habits else k: v for k, v in values.items()}

@@ -106,7 +106,7 @@ def _sections(found: dict[str, Any]) -> list[str]:
         out.append(_facts({"made from": ", ".join(map(shown, found["inputs"])),
                            "shares": found["split"], "seed": found["seed"]}))  # fmt: skip
         out.append(table(splits, "lrrrrrr"))
-    else:
+    elif kind == "model":
         data = found["data"]
         inputs = ", ".join(map(shown, data["inputs"])) or "?"
         out.append(_facts({
@@ -130,7 +130,9 @@ def _sections(found: dict[str, Any]) -> list[str]:
                  for row in parameters["arrays"]]  # fmt: skip
         head = [f"{parameters['count']:,} parameters", "shape", "mean", "std", "norm"]
         out.append(table([head, *rows], "llrrr"))
-    return [*out, *_vocabulary(found), _members(found)]
+    if "vocabulary" in found:
+        out += _vocabulary(found)
+    return [*out, _members(found)]
 
 
 def _telling(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rnncli.cli.common import FILE, check_output, note, quiet_option, threads_op
 @click.option("--data", type=FILE, help="Data file whose text the models read.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]),
               help="Which part of it [default: the last].")  # fmt: skip
-@click.option("--text", help="The text itself.")
+@click.option("--text", help="Text for the models to read, instead of --data.")
 @click.option("--tokens", type=click.IntRange(2, 5000), default=500, help="Of the text, at most.")
 @click.option("--metrics", multiple=True, type=FILE,
               help="Log of `rnncli train --metrics`; repeat it for each model.")  # fmt: skip
@@ -50,18 +50,13 @@ def report(
     if len(metrics) > len(models):
         raise click.UsageError("there are more --metrics than models.")
     check_output(output, *models, *metrics, *([data] if data else []))
-    from rnncli import checkpoint
     from rnncli import report as reporting
     from rnncli.atomic import replacing
     from rnncli.dataset import Dataset
-    from rnncli.inspection import describe
     from rnncli.report.learning import read_log
 
     logs = [read_log(path) for path in metrics] + [[]] * (len(models) - len(metrics))
-    sources = [
-        reporting.Source(describe(path, "model"), checkpoint.load(path), log)
-        for path, log in zip(models, logs, strict=True)
-    ]
+    sources = [reporting.Source.read(path, log) for path, log in zip(models, logs, strict=True)]
     first = sources[0].language
     if text is not None:
         texts = [text]

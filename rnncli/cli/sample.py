@@ -9,6 +9,7 @@ import click
 from rnncli.cli.common import (
     FILE,
     json_option,
+    note,
     quiet_option,
     seed_option,
     threads_option,
@@ -24,9 +25,10 @@ from rnncli.cli.writing import (
     tell_unknown,
     unescaped,
 )
+from rnncli.errors import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rnncli.texts import Sample
 
@@ -78,8 +80,12 @@ WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
 @click.option("--max-copy", type=click.IntRange(1),
               help="With --against: never write more than N tokens in a row that stand there "
               "(32 bytes a token).")  # fmt: skip
-@click.option("--beam", type=click.IntRange(1),
-              help="Show the N most probable texts that a search of this width finds.")  # fmt: skip
+@click.option("--beam", type=click.IntRange(1), metavar="WIDTH",
+              help="Draw nothing: search for the most probable texts, the WIDTH best beginnings at "
+              "a time. --num of them are printed, best first.")  # fmt: skip
+@click.option("--length-penalty", type=click.FloatRange(0, 1), default=0.0, metavar="ALPHA",
+              help="With --beam: the best text has the highest log-probability / tokens ** ALPHA; "
+              "0: the most probable text, 1: the highest mean of a token.")  # fmt: skip
 @click.option("--mix", type=Share(), multiple=True,
               help="Give another model this share of each probability, as other.npz:0.3; "
               "may be repeated.")  # fmt: skip
@@ -100,6 +106,7 @@ def sample(
     against: str | None,
     max_copy: int | None,
     beam: int | None,
+    length_penalty: float,
     mix: tuple[tuple[str, float], ...],
     separator: str | None,
     alternatives: int,
@@ -125,6 +132,8 @@ def sample(
     """
     texts = prefixes(prefix, prefix_file)
     for wrong, message in (
+        (beam and num > beam, f"a search of --beam {beam} finds {beam} texts at most, not {num}."),
+        (length_penalty and not beam, "--length-penalty goes with --beam."),
         (max_copy and not against, "--max-copy needs --against DATA."),
         (alternatives and not as_json, "--alternatives goes with --json."),
         (as_json and separator is not None, "--json does not go with --separator."),
@@ -157,11 +166,9 @@ def sample(
     drawn: Iterable[tuple[str, Sample]]
     if beam is not None:
         wanted = {name: options[name] for name in ("length", *WITH_BEAM)}
-        found = (
-            search(language.model, tokenizer, text, max(beam, num), normalise=0.7, **wanted)[:num]
-            for text in texts
-        )
-        drawn = ((text, one) for text, several in zip(texts, found, strict=True) for one in several)
+        wanted |= {"length_penalty": length_penalty, "threads": threads}
+        found = (search(language.model, tokenizer, text, beam, **wanted) for text in texts)
+        drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
         options |= {"filters": sampling.Filters(**chosen), "guard": guard, "threads": threads}
         options |= {"scored": False}  # a row of JSON has them anew, and exactly
@@ -173,6 +180,16 @@ def sample(
     else:
         for text, written in drawn:
             (printer.row if as_json else printer.text)(text, written)
+
+
+def _best(searches: Iterable[tuple[str, list[Sample]]], num: int, quiet: bool) -> Iterator[Any]:
+    """Yield each prefix with its `num` best texts; say so where a search found fewer."""
+    for prefix, samples in searches:
+        yield from ((prefix, sample) for sample in samples[:num])
+        if len(samples) < num:
+            after = f' after "{shown(prefix)}"' if prefix else ""
+            found = f"{len(samples)} of {num} texts found{after}"
+            note(f"{found}: a wider --beam or a greater --length may find more.", quiet)
 
 
 def _check_beam(options: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ class Shares(click.ParamType):  # type: ignore[type-arg]
     "--split", type=Shares(), default="0.9,0.05,0.05",
     help="Shares of training, validation and test.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), help="Read so many documents.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Read at most N documents.")
 @click.option(
     "--workers", type=click.IntRange(1),
     help="Processes that read and count; the bytes written are the same. A packed file is read by "

@@ -67,7 +67,6 @@ def lesson(seed: int = 0, steps: int = 1000) -> Lesson:
     before = _error(answers(model, unseen), truth)
     for step in range(1, steps + 1):
         pick = rng.integers(LEARN, size=B)
-        gradient.flat[:] = 0  # gradients are added up
         model.gradients(batch(x[:, pick], y[pick]), model.zero_state(B), gradient)
         update(recipe.rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe)
     said = answers(model, unseen)

@@ -82,7 +82,6 @@ def lesson(bidirectional: bool, seed: int = 0, steps: int = 200) -> Lesson:
     slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.rule].slots}
     for step in range(1, steps + 1):
         work = batch([sentence(rng) for _ in range(32)])
-        gradient.flat[:] = 0  # gradients are added up
         model.gradients(work, model.zero_state(work.steps.B), gradient)
         update(recipe.rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe)
     test = batch([sentence(rng) for _ in range(500)])

@@ -43,7 +43,6 @@ def lesson(cell: str, seed: int = 0, steps: int = 300) -> Array:
     for step in range(1, steps + 1):
         ids = texts(rng)
         work = Batch(ids[:-1].reshape(-1), ids[1:].reshape(-1), Steps.dense(len(ids) - 1, B))
-        gradient.flat[:] = 0  # gradients are added up
         model.gradients(work, model.zero_state(B), gradient)
         clip_norm(gradient.flat, recipe.clip)
         update(recipe.rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe)

@@ -8,6 +8,10 @@ Arrays between layers are feature-major, (features, N); step t owns the columns 
 Weights are (outputs, inputs), as in the equations; a table of token rows is (V, width).
 Names: Wx input weights, Wh recurrent weights, Wp projection, b bias, h hidden state, c cell state;
 a gradient is d + the name. Losses are in nats.
+A backward puts gradients of parameters: it overwrites the views that it is given, so that nobody
+has to zero them between two steps. A function that adds to what is there is named add_..., and its
+caller has put the first value.
+
 The names below are imported when they are first used: `rnncli.nn.machine` needs no numpy.
 """
 

@@ -1,7 +1,8 @@
 """HOT PATH 1: the recurrent cells, forward and backward over a whole sequence.
 
-The only module that knows about time. A cell is given `a`, what the input adds to its gates at
-every step (Wx x + b, made by the stack in one matmul), and owns what happens between steps.
+A cell is given `a`, what the input adds to its gates at every step (Wx x + b, made by the stack in
+one matmul), and owns the recurrence: nothing outside this file computes the next state from the
+last, but `trace`, which has the plain form of the equations to compare with.
 Feature-major on purpose: the gates of one step are a contiguous (G*H, n) block, so that one matmul
 fills them, one tanh covers them all (sigmoid(x) = tanh(x/2)/2 + 1/2), and each gate is a contiguous
 run of it. Gates are stacked sigmoids first: lstm i f o | g, gru r z | n.
@@ -18,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.nn.ops import layer_norm_backward, layer_norm_forward
+from rnncli.nn.ops import add_layer_norm_backward, layer_norm_forward
 from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
@@ -118,7 +119,7 @@ def rnn_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
             d = dhn.copy()
         if gain is not None:
             dw["bh"][:] += d.sum(axis=1)
-            d = layer_norm_backward(d, norms[t], dw["gh"])
+            d = add_layer_norm_backward(d, norms[t], dw["gh"])
         da[:, columns] = d
         np.matmul(WhT, d, out=dhn)
     np.matmul(da, h_prev.T, out=dw["Wh"])
@@ -213,7 +214,7 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
         q *= dm  # (H, n) d of what is under the last tanh
         if gain is not None:
             dw["bc"][:] += q.sum(axis=1)
-            q = layer_norm_backward(q, norms[t][1], dw["gc"])
+            q = add_layer_norm_backward(q, norms[t][1], dw["gc"])
         dcn += q
         d[: 2 * H].reshape(2, H, n)[:] *= dcn
         d[2 * H : 3 * H] *= dm
@@ -221,7 +222,7 @@ def lstm_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[
         dcn *= f
         da[:, columns] = d
         if gain is not None:
-            d = layer_norm_backward(d, norms[t][0], dw["gh"])
+            d = add_layer_norm_backward(d, norms[t][0], dw["gh"])
             du[:, columns] = d
         np.matmul(WhT, d, out=dhn)
     np.matmul(du, h_prev.T, out=dw["Wh"])
@@ -302,8 +303,8 @@ def gru_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> tuple[A
         dn *= r
         if gain is not None:
             dw["bn"][:] += dn.sum(axis=1)
-            d[: 2 * H] = layer_norm_backward(d[: 2 * H], norms[t][0], dw["gh"][: 2 * H])
-            d[2 * H :] = layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
+            d[: 2 * H] = add_layer_norm_backward(d[: 2 * H], norms[t][0], dw["gh"][: 2 * H])
+            d[2 * H :] = add_layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
         du[:, columns] = d[-len(du) :]
         dhn *= z
         dhn += WhT @ d
@@ -378,7 +379,7 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
         dn *= slope
         da[2 * H :, columns] = dn
         if gain is not None:
-            dn[:] = layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
+            dn[:] = add_layer_norm_backward(dn, norms[t][1], dw["gh"][2 * H :])
             du[2 * H :, columns] = dn
         drh = WT_n @ dn  # (H, n) d (r h_prev)
         dr *= drh
@@ -386,7 +387,7 @@ def gru_before_backward(dy: Array, dstate: State, cache: Cache, dw: Weights) -> 
         drz = d[: 2 * H]
         da[: 2 * H, columns] = drz
         if gain is not None:
-            drz = layer_norm_backward(drz, norms[t][0], dw["gh"][: 2 * H])
+            drz = add_layer_norm_backward(drz, norms[t][0], dw["gh"][: 2 * H])
             du[: 2 * H, columns] = drz
         dhn *= z
         drh *= r

@@ -16,7 +16,7 @@ from rnncli.config import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
-from rnncli.nn.ops import dropout_mask, gather_backward, gather_forward, squared_error
+from rnncli.nn.ops import add_gather_backward, dropout_mask, gather_forward, squared_error
 from rnncli.nn.optim import Matrix
 from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params, orthogonal
@@ -227,7 +227,7 @@ class Model:
             penalty += config.temporal_reg * value
             dtop = dtop + self.dtype.type(config.temporal_reg * share) * slope
         if config.embed and not config.tied:
-            grads["embed.W"][:] = 0  # only some rows are added to
+            grads["embed.W"][:] = 0  # the rest adds to it; tied, the head has put its part
         dx, dstate = stack_backward(dtop, after.zeros(), config, trace.stack, grads)
         if dx is not None:
             dx = self._embed_backward(dx, batch.x, trace, grads)
@@ -267,16 +267,16 @@ class Model:
         return out, after, _Trace(source, mask_in, mask_rows, cache, top, mask_out)
 
     def _embed_backward(self, dx: Array, x: Array, trace: _Trace, grads: Params) -> Array | None:
-        """Through the input dropout to the embedding, or back to the caller for a real input."""
+        """Take dx through the input dropout; add it to the embedding's gradient, or return it."""
         if trace.mask_in is not None:
             dx = dx * trace.mask_in
         if not self.config.embed:
             return dx
         if trace.mask_rows is None:
-            gather_backward(dx, x, grads["embed.W"])
+            add_gather_backward(dx, x, grads["embed.W"])
         else:
             dembed = np.zeros_like(grads["embed.W"])
-            gather_backward(dx, x, dembed)
+            add_gather_backward(dx, x, dembed)
             grads["embed.W"][:] += dembed * trace.mask_rows
         return None
 

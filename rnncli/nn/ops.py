@@ -1,7 +1,7 @@
 """Stateless pairs, forward and backward: row gather, dropout, layer norm, squared error.
 
-Arrays are feature-major: (features, N). Gradients of parameters are added to the views given.
-Knows nothing of time.
+Arrays are feature-major: (features, N). The two `add_...` add to the parameter gradient that they
+are given, for a caller that meets one parameter many times. This module knows nothing of time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def gather_forward(table: Array, ids: Array) -> Array:
     return np.ascontiguousarray(table[ids].T)
 
 
-def gather_backward(dout: Array, ids: Array, dtable: Array) -> None:
+def add_gather_backward(dout: Array, ids: Array, dtable: Array) -> None:
     """Add the columns of `dout` (F, N) to the rows `ids` of `dtable` (V, F)."""
     V, N = len(dtable), len(ids)
     if V <= 256 and V <= N:
@@ -68,8 +68,8 @@ def layer_norm_forward(x: Array, gain: Array) -> tuple[Array, tuple[Array, Array
     return unit * gain[:, None], (unit, scale, gain)
 
 
-def layer_norm_backward(dout: Array, cache: tuple[Array, Array, Array], dgain: Array) -> Array:
-    """The gradient of the input; that of the gain is added into `dgain`."""
+def add_layer_norm_backward(dout: Array, cache: tuple[Array, Array, Array], dgain: Array) -> Array:
+    """Return the gradient of the input, and add that of the gain to `dgain`."""
     unit, scale, gain = cache
     dgain += np.einsum("fn,fn->f", dout, unit)
     dunit = dout * gain[:, None]

@@ -108,7 +108,8 @@ RULES = {
     "rmsprop": Rule(("square",), _rmsprop),
     "adam": Rule(("mean", "square"), _adam),
     "adamw": Rule(("mean", "square"), _adamw),
-    "muon": Rule(("mean", "square"), _adamw),  # what is no matrix; see `muon`
+    # Biases, gains and token tables use adamw; matrices use `muon`.
+    "muon": Rule(("mean", "square"), _adamw),
 }
 
 
@@ -243,14 +244,6 @@ def clip_norm(grads: Array, limit: float) -> float:
     size = norm(grads)
     if limit and size > limit:
         grads *= grads.dtype.type(limit / size)
-    return size
-
-
-def clip_elements(grads: Array, limit: float) -> float:
-    """Cut every element to [-limit, limit], in place; returns the norm before."""
-    size = norm(grads)
-    if limit:
-        np.clip(grads, -limit, limit, out=grads)
     return size
 
 

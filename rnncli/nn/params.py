@@ -1,4 +1,4 @@
-"""All parameters of a model as named views of one flat vector, and how they are first filled.
+"""All parameters of a model as named views of one flat vector; and random orthogonal matrices.
 
 Gradients and optimiser slots have the same layout, so clipping is one norm, a checkpoint one array
 a slot. Knows nothing of cells or layers: names and shapes come from the model.

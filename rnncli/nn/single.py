@@ -3,8 +3,8 @@
 The weights are bound once, and what a token adds to the first layer's gates is kept in a table:
 a step is a gather, one small matmul a layer, a few elementwise operations and the head. A large
 matmul is done in pieces, which threads share: the same pieces, and bits, for any number of threads.
-The plain twin is `Model.predict` with a single step, which is also what does the work for networks
-that the short way does not know (`gru-before`, layer norm, projection, two directions).
+The plain twin is `Model.predict` with a single step. It also does the work for networks that the
+short way does not know (`gru-before`, rnn with relu or identity, layer norm, projection).
 """
 
 from __future__ import annotations

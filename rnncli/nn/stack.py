@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rnncli.config import Config
 from rnncli.nn.cells import CELLS
 from rnncli.nn.ops import (
+    add_gather_backward,
+    add_layer_norm_backward,
     dropout_mask,
-    gather_backward,
     gather_forward,
-    layer_norm_backward,
     layer_norm_forward,
 )
 from rnncli.nn.packed import Steps
@@ -135,9 +135,10 @@ def stack_forward(
 def stack_backward(
     dy: Array, dstate: State, config: Config, caches: Any, grads: Params
 ) -> tuple[Array | None, State]:
-    """The gradients of `Source.x` (None for ids) and of the first state.
+    """Return the gradients of `Source.x` (None for ids) and of the first state.
 
-    Parameter gradients are put into `grads`.
+    Parameter gradients are put into `grads`; that of an embedding in the `Source` is added, because
+    both directions and a tied output layer share it.
     """
     cell = CELLS[config.cell]
     d0 = dstate.zeros()
@@ -184,23 +185,23 @@ def _project_forward(source: Source, w: dict[str, Array]) -> tuple[Array, Any]:
 
 
 def _project_backward(da: Array, cache: Any, dw: dict[str, Array], grads: Params) -> Array | None:
-    """Gradients of Wx, b (and the embedding), and of x where the input was an array."""
+    """Put the gradients of Wx and b, add the embedding's; return that of x, if x was an array."""
     source, w, norm = cache
     x, ids, embed = source
     if "b" in dw:
         np.sum(da, axis=1, out=dw["b"])
     if norm is not None:
         dw["gx"][:] = 0
-        da = layer_norm_backward(da, norm, dw["gx"])
+        da = add_layer_norm_backward(da, norm, dw["gx"])
     if ids is None:
         np.matmul(da, x.T, out=dw["Wx"])
         return np.asarray(w["Wx"].T @ da)
     if embed is None:
         dw["Wx"][:] = 0
-        gather_backward(da, ids, dw["Wx"])
+        add_gather_backward(da, ids, dw["Wx"])
         return None
     dtable = np.zeros((len(embed), len(da)), da.dtype)  # (V, G*H)
-    gather_backward(da, ids, dtable)
+    add_gather_backward(da, ids, dtable)
     np.matmul(dtable.T, embed, out=dw["Wx"])
     grads["embed.W"][:] += dtable @ w["Wx"]
     return None

@@ -4,16 +4,19 @@ reading.py    what happens while a text is read: surprise, gates and states, uni
               something, how far back the gradient reaches
 learning.py   how the training went: curves, what was written meanwhile
 weights.py    what the parameters say: spectra, neighbours, sizes and time by part
-page.py       all of that as JSON in an HTML page; page.html, page.css and page.js draw it
+page.py       all of that as JSON in an HTML page, which page.html, page.css, charts.js and page.js
+              draw
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnncli import artefacts, checkpoint, inspection
 from rnncli.checkpoint import LanguageModel
 from rnncli.dataset import Dataset
 from rnncli.errors import DataError
@@ -30,9 +33,16 @@ STATE_BYTES = 900_000  # of all heat maps together, before base64
 class Source(NamedTuple):
     """A model to report on."""
 
-    found: dict[str, Any]  # what `inspection.describe` says of its file
+    found: dict[str, Any]  # what `inspection` says of its file
     language: LanguageModel
     log: list[dict[str, Any]]  # rows of `rnncli train --metrics`, or none
+
+    @classmethod
+    def read(cls, path: str | Path, log: list[dict[str, Any]]) -> Source:
+        """Read a model file, once; ArtefactError for any other."""
+        artefact = artefacts.read(path, "model", mapped=True)
+        language = checkpoint.language_of(artefact)
+        return cls(inspection.described(artefact, language), language, log)
 
 
 def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) -> str:
