@@ -53,7 +53,7 @@ def check(
         language = api.load(model)
         network, tokenizer = language.model.config, language.tokenizer
     else:
-        read = _read(config) if config else {}
+        read = read_options(config, click.Context(train)) if config else {}
         settings = {key: read[key] for key in read.keys() & (NETWORK | TRAINING)} | given
         tokenizer = diagnostics.made_up(vocab_size)
         network, _ = api.settings_for(tokenizer, preset or read.get("preset"), settings)
@@ -62,9 +62,3 @@ def check(
         failed |= not finding.passed
         click.echo(f"{'ok' if finding.passed else 'FAIL':<6}{finding.name:<30}{finding.detail}")
     ctx.exit(1 if failed else 0)
-
-
-def _read(path: str) -> dict[str, Any]:
-    """The options of `rnncli train` in a YAML file, all by their own names."""
-    values = read_options(path, click.Context(train))
-    return {str(train.habits[k].name) if k in train.habits else k: v for k, v in values.items()}
