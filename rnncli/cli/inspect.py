@@ -136,7 +136,7 @@ def _sections(found: dict[str, Any]) -> list[str]:
 
 
 def _telling(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that say something: neither off nor zero."""
+    """Keep the settings that say something: neither off nor zero."""
     return {k: v for k, v in settings.items() if v not in (None, False, 0, 0.0)}
 
 
@@ -152,7 +152,7 @@ def _vocabulary(found: dict[str, Any]) -> list[str]:
 
 
 def _token(token: str) -> str:
-    """A token that can be seen: white space is spelled out."""
+    """Show a token that can be seen: white space is spelled out."""
     return shown(repr(token)[1:-1]) if token.strip() else repr(token)
 
 

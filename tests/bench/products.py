@@ -11,9 +11,10 @@ from rnncli.parallel import Crew
 
 
 def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
-    """The matrix products of a step of one shard: how often, and (rows, inner) x (inner, columns).
+    """List the matrix products of a step of one shard: (how often, rows, inner, columns).
 
-    As the engine has them: a vocabulary smaller than the batch goes through the input weights once.
+    Each is (rows, inner) x (inner, columns), as the engine has it: a vocabulary smaller than the
+    batch goes through the input weights once.
     """
     V, H, L, T, B = SHAPES[shape]
     n, G = B // SHARDS, {"lstm": 4, "gru": 3}[cell] * H
@@ -29,7 +30,7 @@ def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
 
 
 def measured(shape: str, cell: str, seconds: float, threads: int) -> float:
-    """Tokens/s of training if only its matrix products took time."""
+    """Measure the tokens/s of training if only its matrix products took time."""
 
     def one(shape: tuple[int, int, int, int]) -> tuple[int, Any, Any, Any]:
         times, rows, inner, columns = shape

@@ -33,7 +33,7 @@ BYTES = 1 << 24  # of the measured Allreduce
 
 
 def figures(shapes: list[str], rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """What an Allreduce costs here; then rows for 1 and 2 ranks, and for more a prediction.
+    """Measure what an Allreduce costs here, then 1 and 2 ranks; predict more: a row each.
 
     `same_batch`: the speed-up at the shape's batch, which the ranks share. `own_batch`: the gain in
     tokens/s where every rank has a batch of that size of its own.
@@ -73,7 +73,7 @@ def figures(shapes: list[str], rounds: int, seconds: float) -> Iterator[dict[str
 
 
 def cost(ranks: int, size: int, message: float, byte: float) -> float:
-    """The seconds that ranks talk in a step whose gradient has `size` bytes."""
+    """Predict the seconds that ranks talk in a step whose gradient has `size` bytes."""
     rounds = math.log2(ranks)
     return (2 + AGREED) * rounds * message + 2 * (ranks - 1) / ranks * size * byte
 
@@ -88,7 +88,7 @@ def _children(ranks: int, *words: Any) -> dict[str, float]:
 
 
 def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, float]:
-    """The seconds of a training step of a batch that all ranks share, and its gradient's bytes."""
+    """Measure the seconds of a training step that all ranks share, and its gradient's bytes."""
     import numpy as np
 
     from rnncli.batches import Work
@@ -116,7 +116,7 @@ def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, f
 
 
 def _reduce(comm: mpi.Comm, seconds: float) -> dict[str, float]:
-    """Seconds of the smallest Allreduce, and bytes a second of a large one."""
+    """Measure the seconds of the smallest Allreduce, and bytes a second of a large one."""
     import numpy as np
 
     small, large = np.zeros(1, np.float32), np.zeros(BYTES // 4, np.float32)
@@ -126,7 +126,7 @@ def _reduce(comm: mpi.Comm, seconds: float) -> dict[str, float]:
 
 
 def _median(comm: mpi.Comm, work: Any, seconds: float) -> float:
-    """The median time of `work` after two that warm up; rank 0 says how often all do it."""
+    """Measure the median time of `work` after two that warm up; rank 0 says how often all do it."""
     times: list[float] = []
     begun = time.perf_counter()
     while comm.tell(len(times) < 5 or time.perf_counter() - begun < seconds):
@@ -137,7 +137,7 @@ def _median(comm: mpi.Comm, work: Any, seconds: float) -> float:
 
 
 def main(kind: str, *words: str) -> None:
-    """One measurement, by all ranks."""
+    """Take one measurement, by all ranks, and print it."""
     comm = mpi.world()
     if kind == "step":
         row = _step(comm, words[0], int(words[1]), float(words[2]))

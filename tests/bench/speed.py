@@ -41,7 +41,7 @@ STARTS = 7  # times that a command is started
 def figures(
     shapes: list[str], against: str | None, rounds: int, seconds: float, threads: int
 ) -> Iterator[dict[str, Any]]:
-    """A row for each shape, cell and kind: tokens/s and peak MiB of each side, and the ratio.
+    """Yield a row for each shape, cell and kind: tokens/s and peak MiB of each side, and the ratio.
 
     Of training also the machine's rate of float32 matrix products in the same run, the share of it
     that is reached, and `products`: the tokens/s if all else than its matrix products took no time.
@@ -84,7 +84,7 @@ def figures(
 
 
 def _below(row: dict[str, Any], against: str | None) -> dict[str, str]:
-    """What falls short of what is wanted in a row, and what was measured of it."""
+    """Say what falls short of what is wanted in a row, and what was measured of it."""
     if not against:
         return {}
     why = []
@@ -110,7 +110,7 @@ def _below(row: dict[str, Any], against: str | None) -> dict[str, str]:
 
 
 def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """The geometric mean of the ratios of each kind of figure, and the largest memory ratio."""
+    """Return the geometric mean of each kind's ratios, and the largest ratio of memory."""
     rows = [row for row in rows if "ratio" in row]
     out = {}
     for kind in KINDS:
@@ -122,7 +122,7 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 
 def starting(against: str | None) -> dict[str, float]:
-    """Seconds of whole processes: `rnncli --help`, a short text of a small model, imports."""
+    """Measure the seconds of whole processes: `rnncli --help`, a short text, imports."""
     from rnncli import api
     from rnncli.checkpoint import LanguageModel
     from rnncli.config import Config
@@ -143,7 +143,7 @@ def starting(against: str | None) -> dict[str, float]:
 
 
 def _elapsed(words: list[str]) -> float:
-    """The median seconds that Python takes with these words, files in the cache."""
+    """Measure the median seconds that Python takes with these words, files in the cache."""
     times = []
     for _ in range(STARTS + 1):
         begin = time.perf_counter()
@@ -153,7 +153,7 @@ def _elapsed(words: list[str]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Where figures come from: processor, system, versions, and the commit of the source."""
+    """Say where figures come from: processor, system, versions, and the commit of the source."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -175,14 +175,14 @@ def machine() -> dict[str, Any]:
 
 
 def _texts(kind: str, shape: str) -> tuple[int, int]:
-    """How many texts are generated, and their length: a second or two, whatever the shape."""
+    """Choose how many texts are generated, and their length: a second or two for any shape."""
     V, H, _, _, _ = SHAPES[shape]
     large = V * H > LARGE
     return (1, 150 if large else 500) if kind == "generate-1" else (64, 30 if large else 100)
 
 
 def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tuple[float, float]:
-    """Tokens/s, and MiB of other processes."""
+    """Measure the tokens/s of rnncli, and the MiB of its other processes."""
     import numpy as np
 
     from rnncli.batches import Work
@@ -225,7 +225,7 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
 
 
 def _own(pid: int | None) -> float:
-    """MiB that a process shares with no other; 0 where the system does not say."""
+    """Return the MiB that a process shares with no other; 0 where the system does not say."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
@@ -233,6 +233,7 @@ def _own(pid: int | None) -> float:
 
 
 def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> float:
+    """Measure the tokens/s of the same network in PyTorch."""
     import torch
 
     torch.manual_seed(0)
@@ -273,7 +274,7 @@ def _torch(kind: str, shape: str, cell: str, seconds: float, threads: int) -> fl
 
 
 def _sgemm(seconds: float) -> float:
-    """GFLOP/s of float32 matrix products of 2048 x 2048, with all threads."""
+    """Measure the GFLOP/s of float32 matrix products of 2048 x 2048, with all threads."""
     import numpy as np
 
     a = np.ones((2048, 2048), np.float32)
@@ -287,7 +288,7 @@ def _sgemm(seconds: float) -> float:
 
 
 def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str, float]]:
-    """MB/s and peak MiB of `rnncli tokenize` on a CSV repeated to a size, by 1 and by N processes.
+    """Measure MB/s and peak MiB of `rnncli tokenize` by 1 and by N processes, on a long CSV.
 
     `mb_per_cpu_s` is the rate of a core that does nothing else; the peak is that of the largest
     process. `of_ideal` compares several processes with as many times the rate of one,
@@ -328,7 +329,7 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
 
 
 def main(side: str, kind: str, shape: str, cell: str, seconds: str, threads: str) -> None:
-    """One measurement."""
+    """Take one measurement and print it."""
     others = 0.0
     if kind == "sgemm":
         found = _sgemm(float(seconds))
