@@ -90,8 +90,9 @@ def test_the_network_may_be_given_by_options(tmp_path):
     assert parameters(output) == [*shapes(config), "state.h", "state.c"]
     path = written(tmp_path, "cell: lstm\nhidden: 30\nlayers: 2\ntied: false\nembed: 6\n")
     assert run("--config", path, "--hidden", 12) == (code, output)
-    path = written(tmp_path, "model: lstm\nrnn_size: 12\nnum-layers: 2\ntied: false\nembed: 6\n")
-    assert run("--config", path) == (code, output)
+    path = written(tmp_path, "model: lstm\nrnn_size: 12\ntied: false\nembed: 6\n")
+    with pytest.raises(ConfigError, match='no option "model". Is "cell" meant'):
+        run("--config", path)
 
 
 def test_the_file_is_read_as_train_reads_it(tmp_path):
