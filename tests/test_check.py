@@ -91,7 +91,7 @@ def test_the_network_may_be_given_by_options(tmp_path):
     path = written(tmp_path, "cell: lstm\nhidden: 30\nlayers: 2\ntied: false\nembed: 6\n")
     assert run("--config", path, "--hidden", 12) == (code, output)
     path = written(tmp_path, "model: lstm\nrnn_size: 12\ntied: false\nembed: 6\n")
-    with pytest.raises(ConfigError, match='no option "model". Is "cell" meant'):
+    with pytest.raises(ConfigError, match=r'no option "model"\. Is "cell" meant'):
         run("--config", path)
 
 
