@@ -27,7 +27,7 @@ test: .venv/dev  ## style, types, tests
 TORCH = $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
 
 torture: .venv/dev  ## the promises of the README, tried many times; an hour is the soak
-	$(BIN)/python tests/torture.py $(ROWS)
+	$(BIN)/python tests/torture $(ROWS)
 
 bench: $(RNNCLI) ## speed and memory on this machine, kept in .bench.jsonl; with PyTorch in .venv, beside it
 	$(BIN)/python tests/bench --start $(TORCH) --results .bench.jsonl

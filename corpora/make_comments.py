@@ -90,7 +90,7 @@ def scored(dataset: Any) -> Iterator[tuple[str, list[float], list[int]]]:
 
 def print_entropy(data: str) -> None:
     """The exact entropy of each split of a data file made from comments.csv."""
-    from rnncli.dataset import Dataset
+    from rnncli.data.dataset import Dataset
 
     dataset = Dataset.open(data)
     everything: tuple[list[float], list[int]] = ([], [])
@@ -111,8 +111,8 @@ def print_entropy(data: str) -> None:
 
 def record_entropy(data: str, path: Path) -> None:
     """Put the entropy of each split into a file, that in which `rnncli eval` looks it up."""
-    from rnncli.dataset import Dataset
-    from rnncli.entropy import fingerprint
+    from rnncli.data.dataset import Dataset
+    from rnncli.score.known_entropy import fingerprint
 
     dataset = Dataset.open(data)
     known = json.loads(path.read_text("utf-8"))
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--record", metavar="DATA.npz", help="let rnncli eval know its entropy")
     options = parser.parse_args()
     if options.record:
-        record_entropy(options.record, HERE.parent / "rnncli" / "entropies.json")
+        record_entropy(options.record, HERE.parent / "rnncli" / "score" / "known_entropy.json")
     elif options.entropy:
         print_entropy(options.entropy)
     else:

@@ -1,4 +1,6 @@
-"""Recurrent language models in NumPy: train, write, score. See `rnncli.api` and `rnncli.nn`.
+"""Recurrent language models in NumPy: train, write, score.
+
+See `rnncli.training.session`, and the engine: `rnncli.nn`.
 
 The names below are imported when they are first used, so that `import rnncli` costs nothing.
 """
@@ -6,21 +8,29 @@ The names below are imported when they are first used, so that `import rnncli` c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from rnncli.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rnncli.api import evaluate, generate, load, save, train
-    from rnncli.checkpoint import LanguageModel
-    from rnncli.config import Config, Recipe
-    from rnncli.dataset import Dataset
+    from rnncli.config.settings import Config, Recipe
+    from rnncli.data.dataset import Dataset
+    from rnncli.lm.language_model import LanguageModel
     from rnncli.nn.model import Model
-    from rnncli.tokenizer import Tokenizer
+    from rnncli.text.tokenizer import Tokenizer
+    from rnncli.training.session import evaluate, generate, load, save, train
 
 _PLACES = {
-    "Config": "config", "Dataset": "dataset", "LanguageModel": "checkpoint", "Model": "nn.model",
-    "Recipe": "config", "Tokenizer": "tokenizer", "evaluate": "api", "generate": "api",
-    "load": "api", "save": "api", "train": "api",
-}  # fmt: skip
+    "Config": "config.settings",
+    "Dataset": "data.dataset",
+    "LanguageModel": "lm.language_model",
+    "Model": "nn.model",
+    "Recipe": "config.settings",
+    "Tokenizer": "text.tokenizer",
+    "evaluate": "training.session",
+    "generate": "training.session",
+    "load": "training.session",
+    "save": "training.session",
+    "train": "training.session",
+}
 
 __all__ = [
     "Config", "Dataset", "LanguageModel", "Model", "Recipe", "Tokenizer", "evaluate", "generate",

@@ -1,6 +1,8 @@
 """Who may import whom: the house as its imports have it."""
 
 import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,27 @@ SOURCES = {
 }  # fmt: skip
 CORE = {"numpy", "click", "regex", "yaml"}
 EXTRAS = {"torch", "mpi4py", "matplotlib", "tensorboardX"}
+TABLE = {  # a package or a module at the top -> what of ours it imports; and errors
+    "errors":     "",
+    "version":    "",
+    "config":     "",
+    "text":       "",
+    "files":      "",
+    "parallel":   "data nn",
+    "data":       "text files parallel nn",
+    "nn":         "config",
+    "lm":         "version config text files nn training",
+    "training":   "config text files parallel data nn lm generation score",
+    "generation": "text data nn lm",
+    "score":      "version text data nn lm generation",
+    "convert":    "config text files nn lm",
+    "look":       "text files data nn lm generation score",
+    "cli":        "version config text files parallel data nn lm training generation score "
+                  "convert look",
+    "examples":   "config nn",
+    "__main__":   "cli",
+    "rnncli":     "version config text data nn lm training",
+}  # fmt: skip
 
 
 def imports(name, *, top=False):
@@ -66,12 +89,47 @@ def calls(*names):
     return out
 
 
+def room(module):
+    """`rnncli.text.tokenizer` -> text"""
+    return [*module.split("."), "rnncli"][1]
+
+
 def test_the_imports_are_found():
     assert "rnncli.nn.packed" in imports("rnncli.nn.cells")
-    assert "rnncli.checkpoint" in imports("rnncli.cli.sample")
-    assert "rnncli.checkpoint" not in imports("rnncli.cli.sample", top=True)
-    assert {"rnncli.artefacts", "rnncli.nn.model"} <= imports("rnncli.checkpoint", top=True)
+    assert "rnncli.lm.language_model" in imports("rnncli.cli.sample")
+    assert "rnncli.lm.language_model" not in imports("rnncli.cli.sample", top=True)
+    assert {"rnncli.files.artefact", "rnncli.nn.model"} <= imports(
+        "rnncli.lm.language_model", top=True
+    )
+    assert room("rnncli.nn.cells") == room("rnncli.nn") == "nn"
     assert len(SOURCES) > 25
+
+
+def test_each_room_imports_what_the_table_says_and_nothing_else():
+    found = {room(name): set() for name in SOURCES}
+    for name in SOURCES:
+        ours = {room(m) for m in imports(name) if m.split(".")[0] == "rnncli"}
+        found[room(name)] |= ours - {room(name), "errors"}
+    assert found == {name: set(row.split()) for name, row in TABLE.items()}
+
+
+def test_no_package_takes_the_name_of_what_rnncli_offers():
+    assert not set(rnncli.__all__) & {room(name) for name in SOURCES}
+
+
+def test_a_package_loads_nothing_of_ours_before_it_is_used():
+    heavy = {name for name, path in SOURCES.items() if path.name == "__init__.py"
+             and imports(name, top=True) & set(SOURCES) - {"rnncli.version"}}  # fmt: skip
+    assert heavy == {"rnncli.cli", "rnncli.look.report", "rnncli.training.presets"}
+
+
+@pytest.mark.parametrize("module", ["parallel.processes", "parallel.mpi", "data.tokenize"])
+def test_the_engine_is_not_loaded_with_what_does_without_it(module):
+    probe = f"import sys, rnncli.{module}\nprint(*(m for m in sys.modules if m[:9] == 'rnncli.nn'))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    command = [sys.executable, "-c", probe]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert not {"rnncli.nn.model", "rnncli.nn.cells"} & set(done.stdout.split())
 
 
 def test_nobody_but_the_command_line_knows_click():
@@ -84,47 +142,29 @@ def test_nobody_imports_the_command_line():
 
 
 def test_yaml_is_read_by_presets_alone():
-    assert users("yaml") == {"rnncli.presets"}
+    assert users("yaml") == {"rnncli.training.presets"}
 
 
 def test_the_engine_needs_numpy_the_settings_and_the_errors_only():
     engine = {name for name in SOURCES if name == "rnncli.nn" or name.startswith("rnncli.nn.")}
-    allowed = engine | {"numpy", "numpy.typing", "rnncli.config", "rnncli.errors"}
+    allowed = engine | {"numpy", "numpy.typing", "rnncli.config.settings", "rnncli.errors"}
     for name in engine:
         foreign = imports(name) - allowed
         assert {m.split(".")[0] for m in foreign} <= set(sys.stdlib_module_names), name
 
 
 def test_settings_and_errors_need_nothing():
-    assert {m for m in imports("rnncli.config") if m.startswith("rnncli")} == {"rnncli.errors"}
-    assert {m.split(".")[0] for m in imports("rnncli.config") | imports("rnncli.errors")} <= (
-        set(sys.stdlib_module_names) | {"rnncli"}
-    )
-
-
-@pytest.mark.parametrize(
-    ("room", "never"),
-    [
-        ("tokenizer", {"nn", "batches", "dataset", "artefacts"}),
-        ("corpus", {"nn", "batches", "dataset", "artefacts", "tokenizer"}),
-        ("batches", {"nn.model", "training", "dataset", "artefacts"}),
-        ("training", {"artefacts", "checkpoint", "dataset", "tokenizer"}),
-        ("sampling", {"artefacts", "checkpoint", "dataset", "training"}),
-        ("evaluation", {"artefacts", "checkpoint", "dataset", "training"}),
-        ("artefacts", {"nn", "tokenizer", "dataset", "checkpoint", "training"}),
-    ],
-)
-def test_a_room_does_not_know_what_its_docstring_says_it_does_not(room, never):
-    reached, new = set(), {f"rnncli.{room}"}
-    while new:
-        reached |= new
-        new = {m for name in new for m in imports(name) if m in SOURCES} - reached - {"rnncli"}
-    assert not reached & {f"rnncli.{name}" for name in never}
+    assert {m for m in imports("rnncli.config.settings") if m.startswith("rnncli")} == {
+        "rnncli.errors"
+    }
+    assert {
+        m.split(".")[0] for m in imports("rnncli.config.settings") | imports("rnncli.errors")
+    } <= (set(sys.stdlib_module_names) | {"rnncli"})
 
 
 def test_arrays_are_read_and_written_by_the_artefacts_alone():
     assert calls("load", "save", "savez", "savez_compressed", "memmap", "fromfile") <= {
-        "rnncli.artefacts"
+        "rnncli.files.artefact"
     }
     assert not users("pickle", "marshal", "shelve")
 

@@ -42,4 +42,4 @@ def test_it_holds_the_package_with_its_presets_and_types(wheels):
     package = (path for path in (ROOT / "rnncli").rglob("*") if path.is_file())
     wanted = {str(p.relative_to(ROOT)) for p in package if p.suffix != ".pyc"}
     assert names == wanted
-    assert {"rnncli/py.typed", "rnncli/presets/words.yaml"} <= wanted
+    assert {"rnncli/py.typed", "rnncli/training/presets/words.yaml"} <= wanted

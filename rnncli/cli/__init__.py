@@ -16,8 +16,9 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from rnncli import __version__, mpi
 from rnncli.errors import RnncliError, shown
+from rnncli.parallel import mpi
+from rnncli.version import __version__
 
 COMMANDS = {  # each is a function of the module of its name, which is loaded when it is called for
     "tokenize": "Turn text into a data file: a fixed-size vocabulary, and the text as its ids.",

@@ -10,10 +10,10 @@ from rnncli.cli.common import clock, note
 from rnncli.errors import ConfigError, shown
 
 if TYPE_CHECKING:
-    from rnncli.api import Session
-    from rnncli.checkpoint import LanguageModel
-    from rnncli.dataset import Dataset
-    from rnncli.training import TrainRun
+    from rnncli.data.dataset import Dataset
+    from rnncli.lm.language_model import LanguageModel
+    from rnncli.training.loop import TrainRun
+    from rnncli.training.session import Session
 
 
 def run_for(
@@ -21,8 +21,8 @@ def run_for(
     given: dict[str, Any], resume: bool, overwrite: bool, ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
     """A new run, or the one that the output file holds; None when that one is complete."""
-    from rnncli import api
-    from rnncli.transfer import match
+    from rnncli.nn.transfer import match
+    from rnncli.training import session as api
 
     if not os.path.lexists(output):
         if resume:
@@ -44,8 +44,8 @@ def run_for(
 
 def _guard(output: str) -> None:
     """Refuse to train over a file that is there: a model is not lost to a slip."""
-    from rnncli import api
     from rnncli.errors import ArtefactError
+    from rnncli.training import session as api
 
     try:
         _, run = api.resume(output)
@@ -65,8 +65,9 @@ def _resumed(
     dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
     given: dict[str, Any], ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
-    from rnncli import api, presets
-    from rnncli.training import machine
+    from rnncli.training import presets
+    from rnncli.training import session as api
+    from rnncli.training.loop import machine
 
     language, run = api.resume(output)
     if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
@@ -107,7 +108,7 @@ def _resumed(
 
 def described(session: Session) -> str:
     """What is trained, in two lines."""
-    from rnncli.training import total_steps
+    from rnncli.training.loop import total_steps
 
     config, recipe = session.language.model.config, session.run.recipe
     source = f"embedding {config.embed}" if config.embed else "one-hot"

@@ -8,7 +8,7 @@ import click
 
 from rnncli.cli.common import FILE, read_options
 from rnncli.cli.train import settings_options, train
-from rnncli.config import Config
+from rnncli.config.settings import Config
 
 
 @click.command()
@@ -43,20 +43,21 @@ def check(
     rnncli check --config run.yaml
     rnncli check --preset zaremba-small --vocab-size 10000
     """
-    from rnncli import api, diagnostics
-    from rnncli.presets import NETWORK, TRAINING
+    from rnncli.training import check as diagnostics
+    from rnncli.training import session
+    from rnncli.training.presets import NETWORK, TRAINING
 
     given = {key: value for key, value in options.items() if value is not None}
     if model is not None:
         if config or preset or given:
             raise click.UsageError("give a model file, or settings of a network, not both.")
-        language = api.load(model)
+        language = session.load(model)
         network, tokenizer = language.model.config, language.tokenizer
     else:
         read = read_options(config, click.Context(train)) if config else {}
         settings = {key: read[key] for key in read.keys() & (NETWORK | TRAINING)} | given
         tokenizer = diagnostics.made_up(vocab_size)
-        network, _ = api.settings_for(tokenizer, preset or read.get("preset"), settings)
+        network, _ = session.settings_for(tokenizer, preset or read.get("preset"), settings)
     failed = False
     for finding in diagnostics.check(network, tokenizer):
         failed |= not finding.passed

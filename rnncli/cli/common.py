@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import click
 
-from rnncli.atomic import sweep, telling
-from rnncli.cli.habits import HABITS
+from rnncli.cli.aliases import HABITS
 from rnncli.errors import ConfigError, shown
-from rnncli.mpi import started
-from rnncli.nn.machine import cores
+from rnncli.files.atomic import sweep, telling
+from rnncli.nn.threads import cores
+from rnncli.parallel.mpi import started
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +108,7 @@ def read_options(path: str, ctx: click.Context) -> dict[str, Any]:
     Example: `max-time: 10m` -> {"max_time": 600.0}. ConfigError names what is no option of the
     command, and what an option does not take.
     """
-    from rnncli.presets import parse
+    from rnncli.training.presets import parse
 
     try:
         with telling(path, "read"):
@@ -296,7 +296,7 @@ def stops() -> Iterator[list[int]]:
     """Put signals that stop a command into a list; a second one ends the process at once."""
     import signal
 
-    from rnncli.parallel import SIGNALS
+    from rnncli.parallel.processes import SIGNALS
 
     caught: list[int] = []
 

@@ -51,15 +51,16 @@ def convert(
     if (level or unit) and not vocab:
         raise click.UsageError("--level and --unit go with --vocab.")
     check_output(output, source, *([vocab] if vocab else []))
-    from rnncli import checkpoint, interop
+    from rnncli.convert import pytorch
+    from rnncli.lm import language_model
 
     if kinds[1] == SUFFIX:
-        language = checkpoint.load(source)
-        interop.save(output, language)
+        language = language_model.load(source)
+        pytorch.save(output, language)
     else:
-        tokens = interop.read_tokens(vocab) if vocab else None
-        language = interop.load(source, tokens, level=level or "", unit=unit or "")
-        checkpoint.save(output, language)
+        tokens = pytorch.read_tokens(vocab) if vocab else None
+        language = pytorch.load(source, tokens, level=level or "", unit=unit or "")
+        language_model.save(output, language)
     config = language.model.config
     source = f"embedding {config.embed}" if config.embed else "one-hot"
     layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"

@@ -116,22 +116,22 @@ def evaluate(
     if per == "line" and data is not None:
         raise click.UsageError("--per line is for --text; a data file has documents and tokens.")
 
-    from rnncli import api
-    from rnncli.cli import cards, scores
-    from rnncli.cli.paint import paint
+    from rnncli.cli import eval_figures, eval_rows
+    from rnncli.cli.eval_text import paint
     from rnncli.cli.sources import Data, Text
-    from rnncli.comparison import BASELINES
+    from rnncli.score.baselines import BASELINES
+    from rnncli.training import session
 
-    first, *second = [api.load(model) for model in models]
+    first, *second = [session.load(model) for model in models]
     source: Text | Data = Data(str(data), split) if text is None else Text(text, encoding)
     if second:
-        cards.contest(models, (first, second[0]), source, as_json)
+        eval_figures.contest(models, (first, second[0]), source, as_json)
     elif per:
-        scores.write(scores.rows(source, first, per, log_base or math.e), per, as_json)
+        eval_rows.write(eval_rows.rows(source, first, per, log_base or math.e), per, as_json)
     elif color:
         paint(source, first, quiet)
     elif kenlm:
         click.echo(source.score(first).kenlm())
     else:
         names = BASELINES if baselines else ()
-        cards.figures(models[0], first, source, unseen, names, mix, as_json, quiet)
+        eval_figures.figures(models[0], first, source, unseen, names, mix, as_json, quiet)

@@ -47,7 +47,7 @@ def inspect(files: tuple[str, ...], tokens: int | None, as_json: bool) -> None:
 
 def _one(file: str, tokens: int, as_json: bool) -> None:
     """Show a file; of a damaged one its parts, before the error is raised."""
-    from rnncli import inspection
+    from rnncli.look import inspection
 
     try:
         found = inspection.describe(file, tokens=tokens)
@@ -66,9 +66,9 @@ def _one(file: str, tokens: int, as_json: bool) -> None:
 
 def _several(models: tuple[str, ...], as_json: bool) -> None:
     """Show models beside one another, a column each."""
-    from rnncli import runs
+    from rnncli.look import compare
 
-    found = runs.compare(models)
+    found = compare.compare(models)
     if as_json:
         click.echo(json.dumps(found))
         return

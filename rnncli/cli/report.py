@@ -50,10 +50,10 @@ def report(
     if len(metrics) > len(models):
         raise click.UsageError("there are more --metrics than models.")
     check_output(output, *models, *metrics, *([data] if data else []))
-    from rnncli import report as reporting
-    from rnncli.atomic import replacing
-    from rnncli.dataset import Dataset
-    from rnncli.report.learning import read_log
+    from rnncli.data.dataset import Dataset
+    from rnncli.files.atomic import replacing
+    from rnncli.look import report as reporting
+    from rnncli.look.report.learning import read_log
 
     logs = [read_log(path) for path in metrics] + [[]] * (len(models) - len(metrics))
     sources = [reporting.Source.read(path, log) for path, log in zip(models, logs, strict=True)]

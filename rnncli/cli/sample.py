@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnncli.cli.aliases import Command
 from rnncli.cli.common import (
     FILE,
     json_option,
@@ -14,8 +15,7 @@ from rnncli.cli.common import (
     seed_option,
     threads_option,
 )
-from rnncli.cli.habits import Command
-from rnncli.cli.writing import (
+from rnncli.cli.sample_output import (
     Printer,
     Share,
     String,
@@ -30,7 +30,7 @@ from rnncli.errors import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rnncli.texts import Sample
+    from rnncli.generation.text import Sample
 
 STRING = String()
 WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
@@ -144,10 +144,10 @@ def sample(
     if beam is not None:
         _check_beam({"max_copy": max_copy, **options})
 
-    from rnncli import sampling
-    from rnncli.beam import beam as search
-    from rnncli.checkpoint import load
-    from rnncli.reading import Reader
+    from rnncli.generation import sampling
+    from rnncli.generation.beam import beam as search
+    from rnncli.lm.language_model import load
+    from rnncli.lm.mixture import Reader
 
     language = load(model)
     tokenizer = language.tokenizer

@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncli import api
-from rnncli.checkpoint import LanguageModel
-from rnncli.comparison import Difference, bootstrap, compare, document_starts
-from rnncli.corpus import Reading
-from rnncli.dataset import Dataset, Split
+from rnncli.data.corpus import Reading
+from rnncli.data.dataset import Dataset, Split
+from rnncli.data.lines import text_lines
 from rnncli.errors import DataError
-from rnncli.evaluation import Score, Told, score_nats, score_told, text_nats, token_nats
-from rnncli.lines import text_lines
-from rnncli.surprisal import Unit, split_units, text_tokens, text_units
-from rnncli.tokenizer import Tokenizer
+from rnncli.lm.language_model import LanguageModel
+from rnncli.score.baselines import Difference, bootstrap, compare, document_starts
+from rnncli.score.scoring import Score, Told, score_nats, score_told, text_nats, token_nats
+from rnncli.score.surprisal import Unit, split_units, text_tokens, text_units
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import session
 
 
 class Contest(NamedTuple):
@@ -119,7 +119,7 @@ class Data:
 
     def part(self, language: LanguageModel, split: str = "") -> Split:
         """The split, or another of the same file."""
-        found = api.split_for(language, self.dataset, split or self.split)
+        found = session.split_for(language, self.dataset, split or self.split)
         if len(found.ids) < 2:
             where = f"in its split {split or self.split}"
             raise DataError(f"{self.dataset.path}: there is nothing to predict {where}.")
@@ -147,7 +147,7 @@ class Data:
     def score(self, language: LanguageModel) -> Score:
         """The score of the whole."""
         self.part(language)
-        return api.evaluate(language, self.dataset, self.split)
+        return session.evaluate(language, self.dataset, self.split)
 
     def unseen(self, language: LanguageModel) -> int | None:
         """How many words of the corpus have no id."""
@@ -155,7 +155,7 @@ class Data:
 
     def truth(self, language: LanguageModel) -> float | None:
         """The nats a token of the distribution that the text was drawn from, if it is known."""
-        from rnncli.entropy import known_entropy
+        from rnncli.score.known_entropy import known_entropy
 
         return known_entropy(language.tokenizer, self.part(language).ids)
 

@@ -17,10 +17,10 @@ from rnncli.cli.common import (
     seed_option,
 )
 from rnncli.errors import ConfigError
-from rnncli.nn.machine import cores
+from rnncli.nn.threads import cores
 
 if TYPE_CHECKING:
-    from rnncli.tokenizing import Summary
+    from rnncli.data.tokenize import Summary
 
 
 class Shares(click.ParamType):  # type: ignore[type-arg]
@@ -102,11 +102,13 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
-    from rnncli import artefacts, corpus, mpi
-    from rnncli.parts import LARGE, Files
-    from rnncli.rule import Rule
-    from rnncli.tokenizer import Tokenizer
-    from rnncli.tokenizing import tokenize as write
+    from rnncli.data import corpus
+    from rnncli.data.chunks import LARGE, Files
+    from rnncli.data.tokenize import tokenize as write
+    from rnncli.files import artefact as artefacts
+    from rnncli.parallel import mpi
+    from rnncli.text.pretokenizer import Rule
+    from rnncli.text.tokenizer import Tokenizer
 
     if mpi.world().size > 1:
         raise click.UsageError("this is for one process, with --workers: run it without mpiexec.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import click
 
-from rnncli.atomic import claimed
+from rnncli.cli.aliases import Command
 from rnncli.cli.beginning import described, run_for
 from rnncli.cli.common import (
     FILE,
@@ -29,16 +29,16 @@ from rnncli.cli.common import (
     stops,
     threads_option,
 )
-from rnncli.cli.habits import Command
-from rnncli.cli.plan import planned
-from rnncli.cli.progress import Log, Speed, event, row, scalars
-from rnncli.config import Config, Recipe, Samples, Settings
+from rnncli.cli.train_forecast import planned
+from rnncli.cli.train_progress import Log, Speed, event, row, scalars
+from rnncli.config.settings import Config, Recipe, Samples, Settings
 from rnncli.errors import ChangedError, ConfigError, DataError, DivergenceError, escaped, shown
+from rnncli.files.atomic import claimed
 
 if TYPE_CHECKING:
-    from rnncli.api import Session
-    from rnncli.dataset import Dataset
-    from rnncli.tensorboard import Events
+    from rnncli.data.dataset import Dataset
+    from rnncli.training.session import Session
+    from rnncli.training.tensorboard import Events
 
 
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
@@ -91,7 +91,7 @@ def settings_options(cls: type[Settings]) -> Callable[[F], F]:
 def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from rnncli import presets
+    from rnncli.training import presets
 
     for name in presets.names():
         preset = presets.load(name)
@@ -165,9 +165,10 @@ def train(
     rnncli train titles.npz -o titles-model.npz --from comments-model.npz
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m --plan
     """
-    from rnncli import api, mpi
-    from rnncli.dataset import Dataset
-    from rnncli.tensorboard import Events
+    from rnncli.data.dataset import Dataset
+    from rnncli.parallel import mpi
+    from rnncli.training import session as api
+    from rnncli.training.tensorboard import Events
 
     if as_json and not plan:
         raise click.UsageError("--json is for --plan; a run is logged with --metrics.")
@@ -200,7 +201,7 @@ def train(
         if not quiet:
             note(described(session))
         if plan:
-            from rnncli.planning import forecast
+            from rnncli.training.forecast import forecast
 
             found = forecast(session, dataset, processes=threads, save_every=SAVE_EVERY)
             echo_json(found.to_json()) if as_json else click.echo(planned(found))
@@ -223,7 +224,8 @@ def train(
 
 def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet: bool) -> Samples:
     """What to write as it learns, of options and preset; says now what cannot be read."""
-    from rnncli import presets, sampling
+    from rnncli.generation import sampling
+    from rnncli.training import presets
 
     named = presets.load(preset).samples if preset else {}
     samples = Samples.from_json({**named, **wanted})
@@ -243,7 +245,7 @@ def _loop(
     samples: Samples, threads: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Run to the end or to a signal that reaches some rank; show, log, save."""
-    from rnncli import training
+    from rnncli.training import loop
 
     run, live, saved = session.run, Live(quiet), time.monotonic()
     speed, kept = Speed(run.progress, run.best_nats), run.step > 0
@@ -254,7 +256,7 @@ def _loop(
         session.save(output)
 
     try:
-        reports = training.train(
+        reports = loop.train(
             run, session.plan, session.validate, comm=session.comm, processes=threads
         )
         for report in reports:  # logged, then saved: what a resume repeats is logged already
@@ -304,7 +306,7 @@ def _loop(
 
 def _write(when: str, session: Session, samples: Samples, live: Live, log: Log | None) -> None:
     """Show and log what the model writes now."""
-    from rnncli.sampling import Filters, generate
+    from rnncli.generation.sampling import Filters, generate
 
     if live.quiet and not log:
         return

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config import Recipe
+from rnncli.config.settings import Recipe
 from rnncli.nn import Batch, Config, Model, Steps
-from rnncli.nn.machine import one_blas_thread
 from rnncli.nn.optim import RULES, update
+from rnncli.nn.threads import one_blas_thread
 
 Array = NDArray[Any]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn import Config, Model, Steps
-from rnncli.nn.machine import one_blas_thread
+from rnncli.nn.threads import one_blas_thread
 
 
 def network() -> Model:

@@ -12,14 +12,14 @@ A backward puts gradients of parameters: it overwrites the views that it is give
 has to zero them between two steps. A function that adds to what is there is named add_..., and its
 caller has put the first value.
 
-The names below are imported when they are first used: `rnncli.nn.machine` needs no numpy.
+The names below are imported when they are first used: `rnncli.nn.threads` needs no numpy.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnncli.config import Config
+    from rnncli.config.settings import Config
     from rnncli.nn.lag import gradient_by_lag
     from rnncli.nn.model import Batch, Gradient, Model, shapes
     from rnncli.nn.packed import Packed, Steps, pack, pad, unpack
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnncli.nn.stack import State
 
 _PLACES = {
-    "Batch": "nn.model", "Config": "config", "Gradient": "nn.model", "Model": "nn.model",
+    "Batch": "nn.model", "Config": "config.settings", "Gradient": "nn.model", "Model": "nn.model",
     "Packed": "nn.packed", "Params": "nn.params", "State": "nn.stack", "Steps": "nn.packed",
     "gradient_by_lag": "nn.lag", "pack": "nn.packed", "pad": "nn.packed", "shapes": "nn.model",
     "unpack": "nn.packed",

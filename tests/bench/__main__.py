@@ -22,7 +22,7 @@ import speed
 from shapes import SHAPES
 
 from rnncli.cli.common import echo_json, json_option, threads_option
-from rnncli.nn.machine import cores
+from rnncli.nn.threads import cores
 
 
 @click.command(help=__doc__.replace("\n\n    ", "\n\n\b\n    "))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from shapes import SHAPES, SHARDS, rate
 
-from rnncli.parallel import Crew
+from rnncli.parallel.processes import Crew
 
 
 def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from shapes import SHAPES, child
 
-from rnncli import mpi
+from rnncli.parallel import mpi
 
 WIRES = {"10 Gbit/s": (30e-6, 1.25e9), "100 Gbit/s": (5e-6, 12.5e9)}  # seconds a message, bytes/s
 RANKS = (4, 8, 16, 32, 64, 128, 256)
@@ -91,11 +91,11 @@ def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, f
     """Measure the seconds of a training step that all ranks share, and its gradient's bytes."""
     import numpy as np
 
-    from rnncli.batches import Work
-    from rnncli.config import Config, Recipe
+    from rnncli.config.settings import Config, Recipe
+    from rnncli.data.batches import Work
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Steps
-    from rnncli.stepper import Stepper
+    from rnncli.training.step import Stepper
 
     V, H, L, T, _ = SHAPES[shape]
     rng = np.random.default_rng(0)

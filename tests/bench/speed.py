@@ -123,18 +123,18 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 def starting(against: str | None) -> dict[str, float]:
     """Measure the seconds of whole processes: `rnncli --help`, a short text, imports."""
-    from rnncli import api
-    from rnncli.checkpoint import LanguageModel
-    from rnncli.config import Config
+    from rnncli.config.settings import Config
+    from rnncli.lm.language_model import LanguageModel
     from rnncli.nn.model import Model
-    from rnncli.tokenizer import Tokenizer
+    from rnncli.text.tokenizer import Tokenizer
+    from rnncli.training import session
 
     letters = [chr(0x4E00 + k) for k in range(64)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=65, unit="stream")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
         model = Model.initial(Config(65, cell="lstm", hidden=128, embed=128))
-        api.save(path, LanguageModel(model, tokenizer))
+        session.save(path, LanguageModel(model, tokenizer))
         sample = ["-m", "rnncli", "sample", str(path), "--length", "100"]
         words = {"help": ["-m", "rnncli", "--help"], "sample_100": sample}
         for module in ("numpy", *([against] if against else [])):
@@ -185,13 +185,13 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     """Measure the tokens/s of rnncli, and the MiB of its other processes."""
     import numpy as np
 
-    from rnncli.batches import Work
-    from rnncli.config import Config, Recipe
+    from rnncli.config.settings import Config, Recipe
+    from rnncli.data.batches import Work
+    from rnncli.generation.sampling import Filters, generate
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Steps
-    from rnncli.sampling import Filters, generate
-    from rnncli.stepper import Stepper
-    from rnncli.tokenizer import Tokenizer
+    from rnncli.text.tokenizer import Tokenizer
+    from rnncli.training.step import Stepper
 
     V, H, L, T, B = SHAPES[shape]
     rng = np.random.default_rng(0)

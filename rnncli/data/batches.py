@@ -1,0 +1,230 @@
+"""Token ids -> batches, each a pure function of the data, the seed, the epoch and its number.
+
+Three ways to cut a corpus: `Consecutive` (B long streams side by side, the state carried from batch
+to batch), `Random` (windows in random order, each from a fresh state) and `Sentences` (whole units,
+those of like length together, packed). Knows nothing of models; nothing is kept between batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.data.mapped import blocks, released
+from rnncli.errors import DataError
+from rnncli.nn.packed import Steps
+
+Array = NDArray[Any]
+
+POOL = 1 << 16  # units that are sorted by length together
+ORDER, OFFSET, LENGTHS = 1, 2, 3  # what a random stream is for
+
+
+class Work(NamedTuple):
+    """One step's ids in packed columns; the first `carried` sequences go on from the last batch."""
+
+    x: Array  # (N,)
+    y: Array  # (N,)
+    steps: Steps
+    carried: int
+
+
+class Plan(Protocol):
+    """How a corpus is cut."""
+
+    def length(self, epoch: int) -> int:
+        """The number of batches of an epoch."""
+
+    def targets(self, epoch: int) -> int:
+        """The number of tokens that all batches of an epoch predict together."""
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        """The batches of an epoch, from number `start` on."""
+
+
+def stream(seed: int, purpose: int, *where: int) -> np.random.Generator:
+    """The random stream for a purpose at a place: there is no generator state to save."""
+    return np.random.default_rng(np.random.SeedSequence([seed, purpose, *where]))
+
+
+@dataclass(frozen=True)
+class Consecutive:
+    """B columns, each a stretch of the corpus; batch k is steps k*T to (k+1)*T of all of them.
+
+    The corpus is cut anew at a random offset, T at most, each epoch (`offset`). The windows of
+    `random_lengths` vary as in Merity et al. 2018, section 5: normal around T, sometimes T/2.
+    """
+
+    ids: Array  # (n,)
+    B: int
+    T: int
+    seed: int
+    offset: bool = True
+    random_lengths: bool = False
+
+    def _cut(self, epoch: int) -> tuple[int, int, int]:
+        """Where the first column starts, how many columns, and how long they are."""
+        n = len(self.ids)
+        if n < 2:
+            raise DataError("the training split needs two tokens or more")
+        B = max(1, min(self.B, (n - 1) // 2))
+        spare = min(self.T, (n - 1) // B - 1)
+        start = int(stream(self.seed, OFFSET, epoch).integers(spare + 1)) if self.offset else 0
+        return start, B, (n - 1 - start) // B
+
+    def _windows(self, epoch: int) -> Array:
+        """The first step of each window, and the end of the last."""
+        _, _, length = self._cut(epoch)
+        if not self.random_lengths:
+            return np.append(np.arange(0, length, self.T), length)
+        rng, ends = stream(self.seed, LENGTHS, epoch), [0]
+        while ends[-1] < length:
+            mean = self.T if rng.random() < 0.95 else self.T / 2
+            ends.append(min(length, ends[-1] + max(5, int(rng.normal(mean, 5)))))
+        return np.asarray(ends)
+
+    def length(self, epoch: int) -> int:
+        return len(self._windows(epoch)) - 1
+
+    def targets(self, epoch: int) -> int:
+        _, B, length = self._cut(epoch)
+        return B * length
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        first, B, length = self._cut(epoch)
+        rows = self.ids[first : first + B * length + 1]
+        x, y = rows[:-1].reshape(B, length), rows[1:].reshape(B, length)
+        windows = self._windows(epoch)
+        for k in range(start, len(windows) - 1):
+            a, b = int(windows[k]), int(windows[k + 1])
+            steps = Steps.dense(b - a, B)
+            yield Work(_columns(x[:, a:b]), _columns(y[:, a:b]), steps, B if k else 0)
+
+
+@dataclass(frozen=True)
+class Random:
+    """Windows of T steps that do not overlap, in random order, each from a fresh state."""
+
+    ids: Array  # (n,)
+    B: int
+    T: int
+    seed: int
+
+    def _starts(self, epoch: int) -> Array:
+        n = len(self.ids)
+        if n < 2:
+            raise DataError("the training split needs two tokens or more")
+        T = min(self.T, n - 1)
+        offset = int(stream(self.seed, OFFSET, epoch).integers(min(T, n - T)))
+        starts = np.arange(offset, n - T, T)
+        stream(self.seed, ORDER, epoch).shuffle(starts)
+        return starts
+
+    def length(self, epoch: int) -> int:
+        return -(-len(self._starts(epoch)) // self.B)
+
+    def targets(self, epoch: int) -> int:
+        return len(self._starts(epoch)) * min(self.T, len(self.ids) - 1)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        starts, T = self._starts(epoch), min(self.T, len(self.ids) - 1)
+        for k in range(start * self.B, len(starts), self.B):
+            windows = np.stack([self.ids[s : s + T + 1] for s in starts[k : k + self.B]])
+            steps = Steps.dense(T, len(windows))
+            yield Work(_columns(windows[:, :-1]), _columns(windows[:, 1:]), steps, 0)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Whole units, B of like length together, packed: no padding, each unit from a fresh state.
+
+    A group longer than T steps is run through in windows of T, its state carried on. Units are
+    shuffled and sorted within pools, so that memory does not grow with the corpus.
+    `shuffle` False keeps pools and groups in the order of the data, for validation.
+    """
+
+    ids: Array  # (n,)
+    starts: Array  # (units + 1,)
+    B: int
+    T: int
+    seed: int
+    shuffle: bool = True
+
+    def _groups(self, epoch: int) -> Iterator[tuple[Array, Array]]:
+        """The first ids and the lengths (in predicted tokens) of each group, longest unit first."""
+        units = len(self.starts) - 1
+        if units < 1:
+            raise DataError("the training split holds no unit")
+        pools = np.arange(0, units, POOL)
+        if self.shuffle:
+            stream(self.seed, ORDER, epoch).shuffle(pools)
+        for pool in pools.tolist():
+            bounds = np.array(self.starts[pool : pool + POOL + 1], np.int64)
+            released(self.starts)
+            lengths = np.diff(bounds) - 1
+            rng = stream(self.seed, ORDER, epoch, pool)
+            draw = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
+            order = draw[np.argsort(-lengths[draw], kind="stable")]
+            order = order[lengths[order] > 0]
+            groups = np.arange(0, len(order), self.B)
+            if self.shuffle:
+                rng.shuffle(groups)
+            for g in groups.tolist():
+                members = order[g : g + self.B]
+                yield bounds[members], lengths[members]
+
+    def length(self, epoch: int) -> int:
+        return sum(-(-int(lengths[0]) // self.T) for _, lengths in self._groups(epoch))
+
+    def targets(self, epoch: int) -> int:
+        bounds = blocks(self.starts, overlap=1)
+        return sum(int(np.maximum(np.diff(part) - 1, 0).sum()) for part in bounds)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        k = 0
+        for firsts, lengths in self._groups(epoch):
+            windows = -(-int(lengths[0]) // self.T)
+            for window in range(max(0, start - k), windows):
+                alive = int(np.count_nonzero(lengths > window * self.T))
+                begin = firsts[:alive] + window * self.T
+                left = np.minimum(lengths[:alive] - window * self.T, self.T)
+                steps = Steps.of_lengths(left.tolist())
+                at = np.concatenate([begin[:n] + t for t, n in enumerate(steps.sizes)])
+                x, y = np.asarray(self.ids[at], np.int64), np.asarray(self.ids[at + 1], np.int64)
+                yield Work(x, y, steps, alive if window else 0)
+            k += windows
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A plan over a file that somebody may change: `still` raises once it is not what it was.
+
+    It is asked before a batch is read and after, so that no batch comes from what was changed.
+    """
+
+    plan: Plan
+    still: Callable[[], None]
+
+    def length(self, epoch: int) -> int:
+        self.still()
+        return self.plan.length(epoch)
+
+    def targets(self, epoch: int) -> int:
+        self.still()
+        return self.plan.targets(epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        self.still()
+        for work in self.plan.batches(epoch, start):
+            self.still()
+            yield work
+            self.still()
+
+
+def _columns(rows: Array) -> Array:
+    """(B, T) rows of ids as (N,) packed columns, step by step."""
+    return np.asarray(rows.T, np.int64).reshape(-1)

@@ -1,0 +1,4 @@
+"""This package shows what finished files and models hold.
+
+It changes none of them.
+"""

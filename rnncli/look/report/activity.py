@@ -1,0 +1,193 @@
+"""What happens in a model while it reads a text, as plain values for a page.
+
+A passage is the text as units of ids, as the model cuts it; every list and array below has one
+entry for each of its tokens, `<s>` left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.errors import DataError
+from rnncli.lm.language_model import LanguageModel
+from rnncli.nn import Model, gradient_by_lag
+from rnncli.nn.trace import SIGMOIDS, trace
+from rnncli.score.surprisal import Token, Unit, surprisals, text_units
+
+Array = NDArray[Any]
+
+LAGS, WINDOWS = 64, 8  # steps that the gradient is followed back, and in how many windows
+FEWEST = 5  # tokens that must have a feature, and lack it, for a correlation to mean something
+BEST = 6  # units shown for a feature
+NEVER = 999.0  # nats of what the model holds for impossible: JSON has no infinity
+
+
+class Passage(NamedTuple):
+    """A text as one model reads it."""
+
+    runs: list[Array]  # ids (n,) that are read without a fresh state between them
+    kept: Array  # which of all ids are tokens of the text: not <s>
+    tokens: list[Token]
+    firsts: list[int]  # the tokens that a unit begins with
+
+
+def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passage:
+    """The first `limit` tokens of texts. DataError where fewer than two are left."""
+    tokenizer, units, count = language.tokenizer, [], 0
+    for unit in chain.from_iterable(text_units(tokenizer, text) for text in texts):
+        room = limit - count + (tokenizer.bos is not None)
+        units.append(Unit(unit.ids[:room], unit.pieces[:room]))
+        count += len(units[-1].ids) - (tokenizer.bos is not None)
+        if count >= limit:
+            break
+    if count < 2:
+        raise DataError("there is too little text to look at: it takes two tokens or more.")
+    told = list(surprisals(language.model, tokenizer, units, carried=language.carried))
+    ids = np.concatenate([unit.ids for unit in units]).astype(np.int64)
+    runs = [ids] if language.carried else [unit.ids.astype(np.int64) for unit in units]
+    kept = np.ones(len(ids), bool) if tokenizer.bos is None else ids != tokenizer.bos
+    firsts = np.cumsum([0, *map(len, told[:-1])]).tolist()
+    return Passage(runs, kept, list(chain.from_iterable(told)), firsts)
+
+
+def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
+    """Each token: the white space before it, itself, its nats, and what was likelier.
+
+    full: the nats of a token when nothing is known.
+    """
+    return {
+        "tokens": [[token.space, token.text] for token in passage.tokens],
+        "known": [int(token.known) for token in passage.tokens],
+        "nats": [finite(min(token.nats, NEVER)) for token in passage.tokens],
+        "best": [[[name, finite(p)] for name, p in token.best] for token in passage.tokens],
+        "full": finite(math.log(language.model.config.inputs), 2),
+    }
+
+
+def states(model: Model, passage: Passage, room: int) -> dict[str, Any]:
+    """Heat maps of every gate, c and h in `room` bytes, and the units that follow something.
+
+    layers: units (their numbers, the slowest first) and series by name, each {low, high, data}:
+    data is base64 of a byte a unit and token, row by row: low + byte / 255 (high - low).
+    follows: for each feature of the text the units of h and c that correlate with it best.
+    chance: a bound on the correlation that the best of as many units would reach by chance, if
+    their values came anew at each token (the maximum of sub-Gaussian variables).
+    """
+    traces = [trace(model, ids) for ids in passage.runs]
+    layers = [
+        {name: np.concatenate([t[k][name] for t in traces], axis=1)[:, passage.kept]
+         for name in traces[0][k]}
+        for k in range(model.config.layers)
+    ]  # fmt: skip
+    follows = _follows(layers, passage)
+    bound = [unit for row in follows for _, _, unit, _ in row["units"]]
+    share = room // max(1, sum(map(len, layers)) * len(passage.tokens))  # units a series
+    tried = sum(len(layer[name]) for layer in layers for name in ("h", "c") if name in layer)
+    return {
+        "layers": [_layer(layer, max(1, share), bound) for layer in layers],
+        "follows": follows,
+        "chance": finite(math.sqrt(2 * math.log(2 * tried) / len(passage.tokens)), 2),
+    }
+
+
+def _layer(layer: dict[str, Array], share: int, bound: list[int]) -> dict[str, Any]:
+    """A layer's series, for as many units as there is room for, and those that are spoken of."""
+    width = min(len(values) for values in layer.values())  # a projected h is narrower
+    h = layer["h"][:width]
+    pace = -correlation(h[:, 1:], h[:, :-1])  # a memory goes on as it was a step before
+    order = [*dict.fromkeys(unit for unit in bound if unit < width)]
+    order += [unit for unit in np.argsort(pace, kind="stable").tolist() if unit not in order]
+    kept = np.array(order[:share])
+    kept = kept[np.argsort(pace[kept], kind="stable")]
+    return {
+        "width": width,
+        "units": kept.tolist(),
+        "series": {name: _quantised(name, values[kept]) for name, values in layer.items()},
+    }
+
+
+def _quantised(name: str, values: Array) -> dict[str, Any]:
+    """Gates in 0 to 1, the others in +-1 or as far as they reach."""
+    high = 1.0 if name in SIGMOIDS else max(1.0, float(np.abs(values).max()))
+    low = 0.0 if name in SIGMOIDS else -high
+    bytes_ = np.rint((values.astype(np.float64) - low) * (255 / (high - low)))
+    data = base64.b64encode(bytes_.clip(0, 255).astype(np.uint8).tobytes()).decode()
+    return {"low": finite(low), "high": finite(high), "data": data}
+
+
+def features(passage: Passage) -> dict[str, Array]:
+    """What a unit may follow, after each token: (T,) each.
+
+    Quotation marks and brackets are counted from the beginning of each unit.
+    """
+    inside, depth, place = False, 0, 0
+    rows = []
+    for k, token in enumerate(passage.tokens):
+        if k in passage.firsts:
+            inside, depth, place = False, 0, 0
+        place += 1
+        for character in token.space + token.text:
+            if character in '"“”«»':
+                inside = character in "“«" or (character == '"' and not inside)
+            depth = max(0, depth + (character in "([{") - (character in ")]}"))
+            place = 0 if character == "\n" else place
+        rows.append((inside, depth > 0, place))
+    ends = [token.text in ("\n", "</s>") or "\n" in token.space for token in passage.tokens]
+    quotes, brackets, places = np.array(rows, float).T
+    return {
+        "inside quotation marks": quotes,
+        "inside brackets": brackets,
+        "place in the line": places,
+        "the line ends next": np.array([*ends[1:], False], float),
+    }
+
+
+def _follows(layers: list[dict[str, Array]], passage: Passage) -> list[dict[str, Any]]:
+    """For each feature the units [layer, series, unit, r] with the largest Pearson correlation."""
+    out: list[dict[str, Any]] = []
+    for name, feature in features(passage).items():
+        found: list[tuple[int, str, int, float]] = []
+        some = int((feature != feature.min()).sum())
+        if FEWEST <= some <= len(feature) - FEWEST:
+            for k, layer in enumerate(layers):
+                for series in ("h", "c"):
+                    if series in layer:
+                        r = correlation(layer[series], feature)
+                        best = np.argsort(-np.abs(r), kind="stable")[:BEST]
+                        found += [(k, series, int(u), round(float(r[u]), 3)) for u in best]
+        found.sort(key=lambda row: -abs(row[3]))
+        out.append({"feature": name, "tokens": some, "units": found[:BEST]})
+    return out
+
+
+def correlation(values: Array, others: Array) -> Array:
+    """Pearson's r of each row of (H, T) with (T,), or with its own of (H, T): (H,).
+
+    It is 0 for a row that never moves.
+    """
+    x = values - values.mean(axis=1, keepdims=True, dtype=np.float64)
+    y = others - others.mean(axis=-1, keepdims=True, dtype=np.float64)
+    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=-1))
+    still = scale < 1e-12
+    return np.asarray(np.where(still, 0, (x * y).sum(axis=1) / np.where(still, 1, scale)))
+
+
+def lag(model: Model, passage: Passage) -> list[float | None]:
+    """The norm of the gradient by lag, over windows of the passage."""
+    ids = np.concatenate(passage.runs)
+    length = min(LAGS + 1, len(ids))
+    count = min(WINDOWS, len(ids) // length)
+    windows = ids[: count * length].reshape(count, length).T  # (T+1, B)
+    return [finite(value) for value in gradient_by_lag(model, windows)]
+
+
+def finite(value: float, digits: int = 4) -> float | None:
+    """`value` for JSON, with as many digits as a chart can show; None where it is not finite."""
+    return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None

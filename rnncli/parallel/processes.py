@@ -1,0 +1,211 @@
+"""Worker processes forked from this one, sharing memory; and how a batch is cut for them (`share`).
+
+A `Crew` does like tasks side by side; which of its members does which changes no bit. Training,
+validation and tokenizing use it. Processes and not threads: a step of a small recurrence is a
+thousand short array operations, and threads would spend it handing the interpreter's lock to one
+another. For several machines there is `mpi`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnncli.data.batches import Plan, Work
+from rnncli.errors import RnncliError
+from rnncli.nn.packed import Steps
+
+Array = NDArray[Any]
+
+SIGNALS = [  # that stop a command; workers leave them to the first process
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+    if hasattr(signal, name)
+]  # fmt: skip
+
+
+def shared_zeros(like: Array) -> Array:
+    """Zeros in memory that processes forked from this one see and change."""
+    memory = mmap.mmap(-1, max(1, like.nbytes))
+    return np.frombuffer(memory, like.dtype, like.size).reshape(like.shape)
+
+
+def shared(array: Array) -> Array:
+    """A copy in such memory."""
+    copy = shared_zeros(array)
+    copy[...] = array
+    return copy
+
+
+class Crew:
+    """This process and `size` - 1 forked from it, which have its memory as it was then.
+
+    `task(job)` should leave large results in `shared` arrays: what it takes and gives is copied.
+    """
+
+    def __init__(self, task: Callable[[Any], Any], size: int = 1) -> None:
+        self.task = task
+        self._workers: list[tuple[Any, Connection]] = []
+        self._end = weakref.finalize(self, _end, self._workers)
+        if not sys.platform.startswith("linux"):
+            return  # elsewhere a fork and the system's matrix library do not agree
+        context = multiprocessing.get_context("fork")
+        # They wait until a new process ignores them (`_serve`): none meets one that is half made.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            for _ in range(size - 1):
+                ours, theirs = context.Pipe()
+                inherited = [*(pipe for _, pipe in self._workers), ours]
+                worker = context.Process(target=_serve, args=(task, theirs, inherited), daemon=True)
+                worker.start()
+                theirs.close()
+                self._workers.append((worker, ours))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    @property
+    def size(self) -> int:
+        """How many processes work."""
+        return 1 + len(self._workers)
+
+    def map(self, jobs: Sequence[Any]) -> list[Any]:
+        """[task(job) for job in jobs], this process taking the first of every `size`."""
+        out: list[Any] = [None] * len(jobs)
+        for first in range(0, len(jobs), self.size):
+            helped = list(zip(jobs[first + 1 : first + self.size], self._workers, strict=False))
+            try:
+                for job, (_, pipe) in helped:
+                    pipe.send(job)
+                out[first] = self.task(jobs[first])
+                for k, (_, (_, pipe)) in enumerate(helped, first + 1):
+                    out[k] = pipe.recv()
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise RnncliError("a worker process was killed. Go on with --resume.") from None
+        for value in out:
+            if isinstance(value, BaseException):
+                raise value
+        return out
+
+    def side_by_side(self, jobs: Sequence[Any]) -> Iterator[Any]:
+        """task((k, job)) for each job, in order: k is the process that took it, as it was free.
+
+        The first process does none itself, but all of them as number 0 where it is alone.
+        """
+        if not self._workers:
+            yield from (self.task((0, job)) for job in jobs)
+            return
+        left = list(enumerate(jobs))[::-1]
+        done: dict[int, Any] = {}
+        doing: list[tuple[int, int, Connection]] = []  # process, job, pipe
+        free = [(k, pipe) for k, (_, pipe) in enumerate(self._workers, 1)]
+        for wanted in range(len(jobs)):
+            while wanted not in done:
+                try:
+                    while free and left:
+                        (k, pipe), (number, job) = free.pop(), left.pop()
+                        pipe.send((k, job))
+                        doing.append((k, number, pipe))
+                    ready = connection.wait([pipe for _, _, pipe in doing])
+                    for k, number, pipe in [one for one in doing if one[2] in ready]:
+                        done[number] = pipe.recv()
+                        doing.remove((k, number, pipe))
+                        free.append((k, pipe))
+                except (EOFError, BrokenPipeError, ConnectionResetError):
+                    raise RnncliError("a worker process was killed. Start again.") from None
+            value = done.pop(wanted)
+            if isinstance(value, BaseException):
+                raise value
+            yield value
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if kind is not None:  # what they are doing is not wanted any more
+            for worker, _ in self._workers:
+                worker.kill()
+        self.close()
+
+    def close(self) -> None:
+        """End the other processes; at the end of the program it is done in any case."""
+        self._end()
+
+
+def _end(workers: list[tuple[Any, Connection]]) -> None:
+    for worker, pipe in workers:
+        with contextlib.suppress(OSError):  # a worker that was killed hears nothing
+            pipe.send(None)
+        worker.join()
+        pipe.close()
+    workers.clear()
+
+
+def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connection]) -> None:
+    """The life of a worker, until it is told to end; signals are the first process's affair."""
+    for end in inherited:  # a pipe ends only when nobody else holds its other end
+        end.close()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):  # the first process is gone
+            job = None
+        if job is None:
+            os._exit(0)
+        try:
+            answer = task(job)
+        except BaseException as error:
+            answer = error
+        try:
+            pipe.send(answer)
+        except OSError:  # the first process is gone
+            os._exit(0)
+
+
+def share(work: Work, rank: int, size: int) -> Work:
+    """The part of a batch that shard `rank` of `size` computes: every size-th sequence."""
+    if size == 1:
+        return work
+    steps, mine = work.steps, np.arange(rank, work.steps.B, size)
+    sizes = [int(np.count_nonzero(mine < n)) for n in steps.sizes]
+    at = np.concatenate([c.start + mine[:n] for c, n in zip(steps.columns, sizes, strict=True)])
+    kept = Steps(tuple(n for n in sizes if n))
+    return Work(work.x[at], work.y[at], kept, int(np.count_nonzero(mine < work.carried)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What rank `rank` of `size` computes of a plan: of each batch its share, where it has one."""
+
+    plan: Plan
+    rank: int
+    size: int
+
+    def length(self, epoch: int) -> int:
+        return self.plan.length(epoch)
+
+    def targets(self, epoch: int) -> int:
+        return self.plan.targets(epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+        for work in self.plan.batches(epoch, start):
+            if self.rank < work.steps.B:
+                yield share(work, self.rank, self.size)

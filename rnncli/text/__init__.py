@@ -1,0 +1,4 @@
+"""This package turns text into token ids and back.
+
+It knows nothing of files, batches or models.
+"""

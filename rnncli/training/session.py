@@ -1,0 +1,314 @@
+"""The library in a few verbs: `train`, `evaluate`, `generate`, on what `load` and `save` carry.
+
+The functions here join the other modules. `rnncli train`, `eval` and `check` call them; the other
+commands call the modules themselves. What a training needs before its first step is made here, too:
+its settings (`settings_for`), the `Session`, and the function that validates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncli.config.settings import Config, Recipe
+from rnncli.data.batches import Guarded, Plan, Sentences
+from rnncli.data.dataset import Dataset, Split
+from rnncli.data.mapped import blocks
+from rnncli.errors import ConfigError, DataError
+from rnncli.generation.sampling import Filters, Sample
+from rnncli.generation.sampling import generate as draw
+from rnncli.lm.language_model import LanguageModel, load, resume, save
+from rnncli.nn.model import Model
+from rnncli.nn.threads import cores, one_blas_thread
+from rnncli.nn.transfer import carried_over, match
+from rnncli.parallel.mpi import Comm
+from rnncli.parallel.processes import Crew, Part
+from rnncli.score.scoring import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
+from rnncli.score.scoring import Split as Units
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import presets
+from rnncli.training.loop import Report, TrainRun, make_plan
+from rnncli.training.loop import train as steps
+from rnncli.training.step import whole
+
+__all__ = [
+    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
+    "settings_from", "split_for", "train",
+]  # fmt: skip
+
+LIMITS = (  # may change on a resume
+    "epochs", "max_steps", "max_time", "patience", "valid_every", "on_divergence", "retries",
+)  # fmt: skip
+REGULARISERS = (  # of the network, but not of its parameters: may change when it learns on
+    "dropout", "dropout_in", "dropout_out", "dropout_embed", "dropout_weight", "variational",
+    "activation_reg", "temporal_reg",
+)  # fmt: skip
+
+
+@dataclass
+class Session:
+    """A training run with all that it needs: what `rnncli train` holds while it works."""
+
+    language: LanguageModel
+    run: TrainRun
+    plan: Plan
+    validate: Callable[[Model], float] | None
+    comm: Comm = field(default_factory=Comm)
+
+    def best(self) -> LanguageModel:
+        """The language model as it would be saved now."""
+        self.language.model, self.language.history = self.run.result, self.run.history
+        return self.language
+
+    def save(self, path: str | Path) -> None:
+        """Write the best model and the run: rank 0 does, and all take part."""
+        run = self.run
+        if run.state is not None:
+            run.state = whole(run.state, run.recipe.shards, self.comm)
+        if self.comm.rank == 0:
+            save(path, self.best(), run)
+
+
+OF_THE_RULE = (  # settings of a preset that are for its optimizer, and for no other
+    "lr", "momentum", "decay", "rho", "beta1", "beta2", "epsilon", "weight_decay",
+)  # fmt: skip
+LONG = 300  # seconds from which on a wider network learns more characters than a fast one
+
+
+def settings_for(
+    tokenizer: Tokenizer, preset: str | None = None, given: Mapping[str, Any] | None = None
+) -> tuple[Config, Recipe]:
+    """Configuration and recipe: the settings given, over the preset's, over the plain defaults.
+
+    Without a preset the defaults are those for words or for characters, as the tokenizer has it,
+    and there fitted to the time that is given. The rate of one optimizer is none for another.
+    """
+    given = given or {}
+    default = "words" if tokenizer.rule.level == "word" else "characters"
+    if default == "characters" and (given.get("max_time") or 0) >= LONG:
+        default = "characters-long"
+    own = presets.load(preset or default).settings
+    if given.get("optimizer") not in (None, own.get("optimizer")):
+        own = {key: value for key, value in own.items() if key not in OF_THE_RULE}
+    values = {**own, **given}
+    if values.get("tied") and not own.get("tied") and "embed" not in given:
+        values.pop("embed", None)  # the preset's width was for an embedding of its own
+    if values.get("tied") and "embed" not in values:  # as wide as the output it shares
+        widths = (values.get("proj"), values.get("top"), values.get("hidden"), Config(1).hidden)
+        values["embed"] = next(filter(None, widths))
+    for key in values:
+        if key not in presets.NETWORK | presets.TRAINING:
+            raise ConfigError(f'there is no setting "{key}".')
+    network = {k: v for k, v in values.items() if k in presets.NETWORK}
+    recipe = {k: v for k, v in values.items() if k in presets.TRAINING}
+    return Config.from_json({"inputs": len(tokenizer), **network}), Recipe.from_json(recipe)
+
+
+def settings_from(
+    start: LanguageModel, tokenizer: Tokenizer, preset: str | None, given: Mapping[str, Any]
+) -> tuple[Config, Recipe]:
+    """The same for a training that begins with a model: its network; of the preset the recipe.
+
+    Of the network the regularisers alone may be given anew.
+    """
+    old = start.model.config.to_json()
+    network = {key: value for key, value in given.items() if key in old}
+    for key, value in network.items():
+        if key not in REGULARISERS and old[key] != value:
+            raise ConfigError(f"the model to begin with has {key} {old[key]}, not {value}. Leave "
+                              "the option out.")  # fmt: skip
+    rest = {key: value for key, value in given.items() if key not in old}
+    _, recipe = settings_for(tokenizer, preset, rest)
+    return Config.from_json({**old, **network, "inputs": len(tokenizer)}), recipe
+
+
+def fresh(
+    dataset: Dataset,
+    config: Config,
+    recipe: Recipe,
+    ranks: int = 1,
+    start: LanguageModel | None = None,
+) -> TrainRun:
+    """A run that has not begun, for a number of ranks to share.
+
+    `start` is the model to begin with; each token of the data finds its rows there by name.
+    """
+    if start is None:
+        model = Model.initial(config, recipe.seed)
+    else:
+        old, new = start.tokenizer, dataset.tokenizer
+        if old.rule.level != new.rule.level:
+            raise DataError(f"{dataset.path}: tokens of level {new.rule.level}, but those of the "
+                            f"model to begin with are of level {old.rule.level}.")  # fmt: skip
+        rows = match(old.vocabulary.tokens, new.vocabulary.tokens).rows
+        model = Model(config, carried_over(start.model, rows).params)
+    run = TrainRun.start(model, recipe.shared_by(ranks))
+    run.ranks, run.parent = ranks, "" if start is None else identity(start)
+    return run
+
+
+def begin(
+    dataset: Dataset,
+    config: Config,
+    recipe: Recipe,
+    run: TrainRun | None = None,
+    comm: Comm | None = None,
+    start: LanguageModel | None = None,
+    processes: int = 1,
+) -> Session:
+    """A session that starts at the beginning, or goes on with `run`, alone or with other ranks.
+
+    `start` is the model to begin with; `processes` share each validation.
+    """
+    comm = comm or Comm()
+    tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
+    plan = Guarded(make_plan(recipe, train_split.ids, train_split.starts), dataset.still)
+    length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
+    if run is not None and run.batch >= length:
+        raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
+    data = fingerprint(dataset)
+    if data["hash"] != comm.tell(data["hash"]):
+        raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
+    if run is None:
+        run = fresh(dataset, config, recipe, comm.size, start)
+    if run.parent:
+        data["from"] = run.parent
+    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
+    valid = dataset.splits.get("valid")
+    some = valid is not None and len(valid.ids) > 1
+    validate = None
+    if valid is not None and some:
+        validate = validator(tokenizer, valid, recipe, comm, processes, dataset.still)
+    language = LanguageModel(run.result, tokenizer, carried, data, run.history)
+    return Session(language, run, plan, validate, comm)
+
+
+def identity(language: LanguageModel) -> str:
+    """What tells one language model from another: SHA-256 (hex) of vocabulary and parameters."""
+    digest = hashlib.sha256(language.tokenizer.hash.encode())
+    digest.update(np.ascontiguousarray(language.model.params.flat).data)
+    return digest.hexdigest()
+
+
+def validator(
+    tokenizer: Tokenizer,
+    valid: Units,
+    recipe: Recipe,
+    comm: Comm | None = None,
+    processes: int = 1,
+    still: Callable[[], None] = lambda: None,
+) -> Callable[[Model], float]:
+    """What judges a model while it is trained: the mean nats a token of a split.
+
+    It is cut into as many shards as a batch, so that the sum depends on them alone. `still` raises
+    once the split's file is not what it was.
+    """
+    comm = comm or Comm()
+    held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
+    if tokenizer.bos is None or recipe.batching == "consecutive":
+        held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
+    held = Guarded(held, still)
+    mine = range(comm.rank, recipe.shards, comm.size)
+
+    def validate(model: Model) -> float:
+        def shard(k: int) -> Score:
+            return score_plan(model, tokenizer, Part(held, k, recipe.shards))
+
+        with Crew(shard, min(processes, len(mine))) as crew:  # a fork has the model of this moment
+            score = sum(crew.map(mine), Score())
+        return comm.total(score.nats) / comm.total(score.tokens)
+
+    return validate
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """What tells one training text from another: vocabulary and training ids."""
+    digest = hashlib.sha256(dataset.tokenizer.hash.encode())
+    for block in blocks(dataset.splits["train"].ids):
+        digest.update(block.tobytes())
+    return {"hash": digest.hexdigest(), "inputs": dataset.header.get("inputs", [])}
+
+
+def train(
+    data: str | Path | Dataset,
+    *,
+    preset: str | None = None,
+    start: LanguageModel | None = None,
+    output: str | Path | None = None,
+    threads: int | None = None,
+    on_report: Callable[[Report], None] | None = None,
+    **settings: Any,
+) -> LanguageModel:
+    """Train a language model on a data file; settings are the fields of `Config` and `Recipe`.
+
+    `start` is a model to begin with, whose network it then is. `output` is a model file to write at
+    the end, the run with it: the very bytes that `rnncli train` writes. `threads` share the work on
+    this machine (None: its cores), and do not change the result.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    if start is None:
+        config, recipe = settings_for(dataset.tokenizer, preset, settings)
+    else:
+        config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
+    processes = threads or cores()
+    with one_blas_thread():
+        session = begin(dataset, config, recipe, start=start, processes=processes)
+        for report in steps(session.run, session.plan, session.validate, processes=processes):
+            if on_report:
+                on_report(report)
+        if output is not None:
+            session.save(output)
+    return session.best()
+
+
+@one_blas_thread()
+def evaluate(
+    language: LanguageModel, data: str | Path | Dataset | Iterable[str], split: str = "test"
+) -> Score:
+    """The score of a language model on a split of a data file, or on texts.
+
+    A str or a Path is the path of a data file; texts come as any other iterable of strings.
+    """
+    if isinstance(data, (str, Path)):
+        data = Dataset.open(data)
+    if not isinstance(data, Dataset):
+        total: Score | None = None
+        for score in score_texts(
+            language.model, language.tokenizer, data, carried=language.carried
+        ):
+            total = score if total is None else total + score
+        if total is None or not total.tokens:
+            raise DataError("there is no text to score.")
+        return total
+    part = split_for(language, data, split)
+    return score_split(language.model, language.tokenizer, part, carried=language.carried)
+
+
+def split_for(language: LanguageModel, data: Dataset, split: str) -> Split:
+    """A split of a data file, if the language model knows its vocabulary; else DataError."""
+    if data.tokenizer.hash != language.tokenizer.hash:
+        raise DataError(
+            f"{data.path}: its vocabulary ({data.tokenizer.hash[:12]}) is not the model's "
+            f"({language.tokenizer.hash[:12]}). Tokenize with --vocab and the model's data file."
+        )
+    if split not in data.splits:
+        raise DataError(
+            f'{data.path}: there is no split "{split}" (it has {", ".join(data.splits)}).'
+        )
+    return data.splits[split]
+
+
+@one_blas_thread()
+def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
+    """Texts that the model writes after `prefix`; options of `sampling.generate`.
+
+    Those of `Filters` (temperature, top_k, ...) may stand among them.
+    """
+    names = Filters.__dataclass_fields__
+    filters = Filters(**{k: options.pop(k) for k in list(options) if k in names})
+    return list(draw(language.model, language.tokenizer, prefix, filters=filters, **options))

@@ -1,0 +1,106 @@
+"""Mixtures against sums of probabilities worked out plainly."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnncli.errors import ConfigError
+from rnncli.generation.beam import beam
+from rnncli.generation.sampling import Filters, generate, prefix_ids, stream_one
+from rnncli.lm.mixture import Reader, joined, take
+from rnncli.nn import Config, Model, Params
+from rnncli.text.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer.train(["The cat sat on the mat.", "A dog ran; the cat did not."], "char")
+
+
+def model_of(seed: int, **options: Any) -> Model:
+    model = Model.initial(Config(len(TOKENIZER), **{"hidden": 14, "embed": 6, **options}), seed)
+    model.head[0][:] *= 6
+    return model
+
+
+ONE, TWO = model_of(1), model_of(2, cell="gru", hidden=9, embed=0)
+THREE = model_of(3, layers=2, tied=True, embed=14)
+MIX = [(TWO, 0.3), (THREE, 0.25)]
+
+
+def plainly(ids: list[int]) -> list[float]:
+    """The distribution after `ids`: each model alone, in float64, its softmax times its share."""
+    total = [0.0] * len(TOKENIZER)
+    for model, share in [(ONE, 0.45), *MIX]:
+        exact = Model(model.config, Params(model.params.shapes, np.float64, model.params.flat))
+        state = exact.zero_state(1)
+        for token in ids:
+            z, state = exact.step(np.array([token]), state)
+        e = [math.exp(v) for v in z[:, 0].tolist()]
+        total = [t + share * v / sum(e) for t, v in zip(total, e, strict=True)]
+    return total
+
+
+def test_a_mixture_is_the_sum_of_shares_of_probability() -> None:
+    reader, ids = Reader(ONE, MIX), prefix_ids(TOKENIZER, "The cat")[0]
+    z, states = reader.read(ids, reader.start())
+    np.testing.assert_allclose(np.exp(z[0]), plainly(ids), rtol=2e-5)
+    exact, _ = reader.precise.read(ids, reader.precise.start())
+    np.testing.assert_allclose(np.exp(exact[0]), plainly(ids), rtol=1e-12)
+    every = np.concatenate(list(reader.every(ids, reader.start())), axis=1)
+    for k in range(len(ids)):
+        np.testing.assert_allclose(np.exp(every[:, k]), plainly(ids[: k + 1]), rtol=2e-5)
+    both = joined([states, reader.start(), states])
+    again = take(both, np.array([2, 0]))
+    for one, two in zip(again, states, strict=True):
+        for k in range(2):
+            np.testing.assert_array_equal(one.h[..., k], two.h[..., 0])
+
+
+def test_draws_and_log_probabilities_are_those_of_the_mixture() -> None:
+    n, ids = 8_000, prefix_ids(TOKENIZER, "The ")[0]
+    p = np.array(plainly(ids))
+    p[[TOKENIZER.unk, TOKENIZER.bos]] = 0
+    samples = list(generate(ONE, TOKENIZER, "The ", num=n, length=1, mix=MIX, batch=5000))
+    for sample in samples[:50]:
+        expected = math.log(plainly(ids)[sample.ids[0]])
+        assert sample.logprob == pytest.approx(expected, abs=1e-5)
+    seen = np.bincount([sample.ids[0] for sample in samples], minlength=len(p))
+    expected = n * p / p.sum()
+    kept = expected > 5
+    chi = ((seen - expected)[kept] ** 2 / expected[kept]).sum()
+    df = int(kept.sum()) - 1
+    assert df > 5
+    assert chi < df + 6 * math.sqrt(2 * df) + 12
+
+
+def test_a_text_of_a_mixture_does_not_depend_on_how_many_are_written() -> None:
+    options: dict[str, Any] = {"length": 30, "mix": MIX, "filters": Filters(temperature=0.9)}
+    texts = [
+        [s.text for s in generate(ONE, TOKENIZER, "A ", num=40, batch=b, **options)]
+        for b in (1, 7, 40)
+    ]
+    assert texts[0] == texts[1] == texts[2]
+    assert "".join(stream_one(ONE, TOKENIZER, "A ", **options)) == texts[0][0]
+
+
+def test_a_beam_searches_the_mixture() -> None:
+    (best,) = beam(ONE, TOKENIZER, "The", width=1, length=6, mix=MIX)
+    greedy = next(
+        generate(ONE, TOKENIZER, "The", length=6, mix=MIX, filters=Filters(temperature=0))
+    )
+    assert best.ids == greedy.ids
+    ids = prefix_ids(TOKENIZER, "The")[0]
+    for k, token in enumerate(best.ids):
+        expected = math.log(plainly(ids + best.ids[:k])[token])
+        assert best.token_logprobs[k] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.5), (-0.1,), (0.0,), (math.nan,)])
+def test_shares_that_leave_nothing_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match="shares"):
+        Reader(ONE, [(TWO, share) for share in shares])
+
+
+def test_models_of_different_vocabularies_are_not_mixed() -> None:
+    with pytest.raises(ConfigError, match="one vocabulary"):
+        Reader(ONE, [(Model.initial(Config(5)), 0.5)])
