@@ -136,7 +136,7 @@ def _start(model: Model, seed: int) -> Finding:
 def _by_heart(model: Model, seed: int) -> Finding:
     """Learn one small batch by adam, without dropout, from fresh parameters.
 
-    Its sequences begin with different tokens: alike, they could not be told apart.
+    Its sequences begin with different tokens, so that each target follows from what came before.
     """
     B = min(4, model.config.inputs)
     batch = _batch(model.config, Steps.dense(8, B), seed)
