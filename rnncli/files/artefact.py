@@ -260,12 +260,14 @@ class _Unchanged:
     def __init__(
         self, file: _File, status: os.stat_result, members: list[Member], meta: dict[str, JSON]
     ) -> None:
-        self.file = file._replace(descriptor=os.dup(file.descriptor))
+        with telling(file.path, "read"):
+            self.file = file._replace(descriptor=os.dup(file.descriptor))
         self.members, self.meta, self.time = members, meta, status.st_mtime_ns
         weakref.finalize(self, os.close, self.file.descriptor)
 
     def __call__(self) -> None:
-        status = os.fstat(self.file.descriptor)
+        with telling(self.file.path, "read"):
+            status = os.fstat(self.file.descriptor)
         if (status.st_size, status.st_mtime_ns) == (self.file.size, self.time):
             return
         changed = ChangedError(str(self.file.damaged("it was changed while it was in use")))

@@ -110,7 +110,7 @@ def forecast(
     valid = _validation(session, dataset, probe.rate, processes)
     save = _save(session)
     length = session.plan.length(run.epoch)
-    apart = len(split.starts) - 1 if isinstance(session.plan, Sentences) else 1
+    apart = len(split.starts) - 1 if isinstance(session.plan.plan, Sentences) else 1
     tokens = len(split.ids) - apart  # the first of a unit is not predicted
     every = valid_every(recipe, session.plan) or length
     step = tokens / length / probe.rate
@@ -306,7 +306,7 @@ def _hints(
             f"validating and saving is {pause / interval:.0%} of the time: --valid-every "
             f"{rarer} makes it less than 5%."
         )
-    longest = _longest(session.plan, recipe.bptt)
+    longest = _longest(session.plan.plan, recipe.bptt)
     if 2 * longest <= recipe.bptt:
         hints.append(
             f"no unit is longer than {longest} steps: --bptt {recipe.bptt} changes nothing."

@@ -56,7 +56,7 @@ class Session:
 
     language: LanguageModel
     run: TrainRun
-    plan: Plan
+    plan: Guarded
     validate: Callable[[Model], float] | None
     comm: Comm = field(default_factory=Comm)
 

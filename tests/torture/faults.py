@@ -135,7 +135,7 @@ def cases(folder: Path) -> dict[str, Case]:
     (folder / "t.csv").write_text("text\n" + sentences(30))
     good("tokenize", folder / "t.txt", "-o", folder / "d.npz")
     often = (*TINY, "--max-steps", 3, "--valid-every", 2, "--threads", 1)
-    train = ("train", folder / "d.npz", *often, "-o", folder / "out.npz")
+    train = ("train", "--overwrite", folder / "d.npz", *often, "-o", folder / "out.npz")
     good("train", folder / "d.npz", *often, "-o", folder / "m.npz")
     (folder / "run.yaml").write_text("cell: gru\n")
     good("convert", folder / "m.npz", folder / "m.safetensors")

@@ -215,7 +215,8 @@ def test_plan_in_json(data, tmp_path):
 
 def test_the_memory_is_that_of_the_run(data, tmp_path):
     program = (
-        "import resource\nfrom rnncli import cli; from rnncli.training import forecast as planning\nplanning.SECONDS = 0.1\n"
+        "import resource\nfrom rnncli import cli\nfrom rnncli.training import forecast\n"
+        "forecast.SECONDS = 0.1\n"
         "try: cli.run()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     words = ["train", data, "-o", tmp_path / "m.npz", *TINY, "--hidden", 700, "--cell", "lstm",
