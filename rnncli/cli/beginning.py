@@ -67,14 +67,14 @@ def _resumed(
 ) -> TrainRun | None:  # fmt: skip
     from rnncli.training import presets
     from rnncli.training import session as api
-    from rnncli.training.loop import machine
+    from rnncli.training.loop import platform_name
 
     language, run = api.resume(output)
-    if language.data.get("hash") != api.fingerprint(dataset)["hash"]:
+    if language.data.get("hash") != dataset.fingerprint:
         raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
     named = presets.load(preset).settings if preset else {}
     if origin is not None:
-        if run.parent != api.identity(origin):
+        if run.parent != origin.fingerprint:
             raise ConfigError(f"{output} was not begun with the model of --from.")
         named = {key: value for key, value in named.items() if key not in presets.NETWORK}
     wanted = {**named, **given}
@@ -99,7 +99,7 @@ def _resumed(
     if run.ranks != ranks:
         note(f"{output}: begun with {run.ranks} ranks, going on with {ranks}: the same up to "
              "rounding, not to the bit.", quiet)  # fmt: skip
-    if run.machine != (here := machine()):
+    if run.machine != (here := platform_name()):
         note(f"{output}: begun with {shown(run.machine)}; this is {here}: rounding may differ "
              "from that of a run that stayed there.", quiet)  # fmt: skip
     run.recipe, run.ranks, run.machine = recipe.shared_by(ranks), ranks, here

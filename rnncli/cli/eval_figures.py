@@ -14,7 +14,6 @@ from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.baselines import baseline, mixed_nats, mixing_weight
 from rnncli.score.scoring import Score, score_nats, signature
-from rnncli.training import session
 
 Named = tuple[str, Score]
 
@@ -72,7 +71,7 @@ def _tell_what_is_unfair(
     language: LanguageModel, source: Data, mix: str | None, quiet: bool
 ) -> None:
     """Say where a baseline or a mixture knows more than the model, or less."""
-    if language.data.get("hash") != session.fingerprint(source.dataset)["hash"]:
+    if language.data.get("hash") != source.dataset.fingerprint:
         note("the model was trained on another text than the baselines count.", quiet)
     if source.split == "train":
         note("the baselines have seen this very text: they are counted on it.", quiet)

@@ -14,7 +14,7 @@ from rnncli.cli.common import json_line
 from rnncli.cli.sources import Data, Text
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
-from rnncli.score.scoring import Score, Told, score_told
+from rnncli.score.scoring import Score, ScoredText, score_told
 from rnncli.score.surprisal import token_name
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ def rows(source: Text | Data, language: LanguageModel, per: str, base: float) ->
 
 
 def _tokens(
-    source: Text | Data, language: LanguageModel, part: Told, place: Row, unit: float
+    source: Text | Data, language: LanguageModel, part: ScoredText, place: Row, unit: float
 ) -> Iterator[Row]:
     tokenizer = language.tokenizer
     names = source.names(tokenizer, part)

@@ -16,8 +16,8 @@ from rnncli.cli.common import (
     threads_option,
 )
 from rnncli.cli.sample_output import (
+    MixWeight,
     Printer,
-    Share,
     String,
     novelty,
     prefixes,
@@ -86,7 +86,7 @@ WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
 @click.option("--length-penalty", type=click.FloatRange(0, 1), default=0.0, metavar="ALPHA",
               help="With --beam: the best text has the highest log-probability / tokens ** ALPHA; "
               "0: the most probable text, 1: the highest mean of a token.")  # fmt: skip
-@click.option("--mix", type=Share(), multiple=True,
+@click.option("--mix", type=MixWeight(), multiple=True,
               help="Give another model this share of each probability, as other.npz:0.3; "
               "may be repeated.")  # fmt: skip
 @click.option("--separator", help="What ends a text; \\n, \\t and \\0 may be spelled out "
@@ -146,17 +146,18 @@ def sample(
 
     from rnncli.generation import sampling
     from rnncli.generation.beam import beam as search
+    from rnncli.generation.filters import Filters
     from rnncli.lm.language_model import load
-    from rnncli.lm.mixture import Reader
+    from rnncli.lm.mixture import Mixture
 
     language = load(model)
     tokenizer = language.tokenizer
     mixed = [(read_also(path, language).model, share) for path, share in mix]
-    reader = Reader(language.model, mixed)
+    reader = Mixture(language.model, mixed)
     training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
     tell_unknown(language, texts, options["ban"], quiet)
 
-    chosen = {k: options.pop(k) for k in list(options) if k in sampling.Filters.__annotations__}
+    chosen = {k: options.pop(k) for k in list(options) if k in Filters.__annotations__}
     options["length"] = length or max(
         options["min_length"], 200 if tokenizer.rule.level == "word" else 1000
     )
@@ -170,7 +171,7 @@ def sample(
         found = (search(language.model, tokenizer, text, beam, **wanted) for text in texts)
         drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
-        options |= {"filters": sampling.Filters(**chosen), "guard": guard, "threads": threads}
+        options |= {"filters": Filters(**chosen), "guard": guard, "threads": threads}
         options |= {"scored": False}  # a row of JSON has them anew, and exactly
         samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnncli.generation.novelty import Copy, Guard, Training
     from rnncli.generation.text import Sample
     from rnncli.lm.language_model import LanguageModel
-    from rnncli.lm.mixture import Reader
+    from rnncli.lm.mixture import Mixture
     from rnncli.text.tokenizer import Tokenizer
 
 LONGEST = 1 << 20  # bytes of a prefix
@@ -30,7 +30,7 @@ class String(click.types.StringParamType):
         return [rv]
 
 
-class Share(click.ParamType):  # type: ignore[type-arg]
+class MixWeight(click.ParamType):  # type: ignore[type-arg]
     """A model file and its share of a mixture, as FILE:0.3."""
 
     name = "file:share"
@@ -116,12 +116,12 @@ def tell_unknown(
     language: LanguageModel, texts: list[str], ban: tuple[str, ...], quiet: bool
 ) -> None:
     """Name the words of prefixes and bans that the model does not know."""
-    from rnncli.generation.constraints import Terms
+    from rnncli.generation.constraints import Constraints
     from rnncli.generation.text import prefix_ids
 
     tokenizer = language.tokenizer
     unknown = dict.fromkeys(t for text in texts for t in prefix_ids(tokenizer, text)[1])
-    strange = [token for token in ban if not Terms(ban=[token]).banned(tokenizer)]
+    strange = [token for token in ban if not Constraints(ban=[token]).banned(tokenizer)]
     for tokens, what in ((list(unknown), "read as <unk>"), (strange, "never written anyway")):
         if tokens:
             note(f"not in the vocabulary, {what}: {', '.join(map(shown, tokens[:10]))}", quiet)
@@ -134,7 +134,7 @@ class Printer:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, reader: Reader, separator: str, alternatives: int,
+        self, tokenizer: Tokenizer, reader: Mixture, separator: str, alternatives: int,
         training: Training | None, quiet: bool,
     ) -> None:  # fmt: skip
         self.tokenizer, self.reader, self.separator = tokenizer, reader, separator

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncli.data.corpus import Reading
+from rnncli.data.corpus import ReadOptions
 from rnncli.data.dataset import Dataset, Split
 from rnncli.data.lines import text_lines
 from rnncli.errors import DataError
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.baselines import Difference, bootstrap, compare, document_starts
-from rnncli.score.scoring import Score, Told, score_nats, score_told, text_nats, token_nats
+from rnncli.score.scoring import Score, ScoredText, score_nats, score_told, text_nats, token_nats
 from rnncli.score.surprisal import Unit, split_units, text_tokens, text_units
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import session
@@ -41,23 +41,23 @@ class Text:
 
     def __init__(self, path: str, encoding: str) -> None:
         self.path = path
-        self.encoding = Reading(encoding=encoding).encoding  # or a ConfigError
+        self.encoding = ReadOptions(encoding=encoding).encoding  # or a ConfigError
         self.name = "standard input" if path == "-" else Path(path).name
 
     def _lines(self) -> Iterator[str]:
         return text_lines(self.path, self.encoding)
 
-    def _told(self, language: LanguageModel, lines: Iterable[str]) -> Iterator[Told]:
+    def _told(self, language: LanguageModel, lines: Iterable[str]) -> Iterator[ScoredText]:
         stream = language.tokenizer.bos is None
         texts = (line if stream else line.removesuffix("\n") for line in lines)
         carried = stream or language.carried
         return text_nats(language.model, language.tokenizer, texts, carried=carried)
 
-    def parts(self, language: LanguageModel) -> Iterator[tuple[int, Told]]:
+    def parts(self, language: LanguageModel) -> Iterator[tuple[int, ScoredText]]:
         """Every line, blank ones too, numbered from 1."""
         return enumerate(self._told(language, self._lines()), 1)
 
-    def names(self, tokenizer: Tokenizer, part: Told) -> list[str]:
+    def names(self, tokenizer: Tokenizer, part: ScoredText) -> list[str]:
         """The tokens of a part, unknown ones as they stand in the text."""
         return text_tokens(tokenizer, part.text)
 
@@ -90,7 +90,7 @@ class Text:
 
     def contest(self, first: LanguageModel, second: LanguageModel) -> Contest:
         """Line by line; only bytes are the same for models that cut the text in other ways."""
-        alike = first.tokenizer.hash == second.tokenizer.hash
+        alike = first.tokenizer.fingerprint == second.tokenizer.fingerprint
         totals, amounts, sizes = [Score(), Score()], [], []
         told = (
             self._told(m, lines)
@@ -119,7 +119,7 @@ class Data:
 
     def part(self, language: LanguageModel, split: str = "") -> Split:
         """The split, or another of the same file."""
-        found = session.split_for(language, self.dataset, split or self.split)
+        found = self.dataset.split_for(language.tokenizer, split or self.split)
         if len(found.ids) < 2:
             where = f"in its split {split or self.split}"
             raise DataError(f"{self.dataset.path}: there is nothing to predict {where}.")
@@ -130,17 +130,17 @@ class Data:
         part = self.part(language, split)
         return token_nats(language.model, language.tokenizer, part, carried=language.carried)
 
-    def parts(self, language: LanguageModel) -> Iterator[tuple[int, Told]]:
+    def parts(self, language: LanguageModel) -> Iterator[tuple[int, ScoredText]]:
         """Every document, by its number in the input, from 1."""
         split, nats = self.part(language), self.nats(language)
         if not len(split.rows):
-            yield 1, Told("", 1, np.asarray(split.ids), nats)
+            yield 1, ScoredText("", 1, np.asarray(split.ids), nats)
             return
         numbers = np.unique(split.rows) + 1
         for number, (a, b) in zip(numbers.tolist(), pairwise(document_starts(split)), strict=True):
-            yield number, Told("", 1, np.asarray(split.ids[a:b]), nats[a:b])
+            yield number, ScoredText("", 1, np.asarray(split.ids[a:b]), nats[a:b])
 
-    def names(self, tokenizer: Tokenizer, part: Told) -> list[str]:
+    def names(self, tokenizer: Tokenizer, part: ScoredText) -> list[str]:
         """The tokens of a part."""
         return [tokenizer.token(token) for token in part.ids.tolist()]
 
@@ -165,7 +165,7 @@ class Data:
 
     def contest(self, first: LanguageModel, second: LanguageModel) -> Contest:
         """Document by document."""
-        if first.tokenizer.hash != second.tokenizer.hash:
+        if first.tokenizer.fingerprint != second.tokenizer.fingerprint:
             raise DataError(
                 "the vocabularies of the two models differ, and no data file has both. Compare "
                 "them on the text itself: --text."

@@ -107,7 +107,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     from rnncli.data.tokenize import tokenize as write
     from rnncli.files import artefact as artefacts
     from rnncli.parallel import mpi
-    from rnncli.text.pretokenizer import Rule
+    from rnncli.text.pretokenizer import Pretokenizer
     from rnncli.text.tokenizer import Tokenizer
 
     if mpi.world().size > 1:
@@ -128,10 +128,10 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
         level = options["level"]
         unit = options["unit"] or ("stream" if options["whole_file"] else "document")
         lower = options["lower"] if options["lower"] is not None else level == "word"
-        rule = Rule(level, unit, lower)
+        rule = Pretokenizer(level, unit, lower)
     column = options["column"]
     delimiter = {r"\t": "\t"}.get(options["delimiter"], options["delimiter"])
-    reading = corpus.Reading(
+    reading = corpus.ReadOptions(
         column=int(column) if column and column.isdecimal() else column,
         delimiter=delimiter, encoding=options["encoding"], header=options["header"],
         format=options["kind"], whole_file=options["whole_file"], limit=options["limit"],

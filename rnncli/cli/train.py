@@ -194,7 +194,7 @@ def train(
             origin = api.load(start) if start else None
             over = overwrite or plan
             run = run_for(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
-        run = comm.tell(run)  # so that the other ranks need the data only
+        run = comm.bcast(run)  # so that the other ranks need the data only
         if run is None:
             return
         session = api.begin(dataset, run.model.config, run.recipe, run, comm, processes=threads)
@@ -216,7 +216,7 @@ def train(
     if caught:
         note(f"stopped; {output} is saved. Go on with the same command and --resume.", quiet)
         if comm.size > 1:
-            comm.tell(None)  # that it was said, before the first rank to go ends the job
+            comm.bcast(None)  # that it was said, before the first rank to go ends the job
             raise SystemExit(128 + caught[0])
         signal.signal(caught[0], signal.SIG_DFL)
         os.kill(os.getpid(), caught[0])
@@ -224,14 +224,14 @@ def train(
 
 def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet: bool) -> Samples:
     """What to write as it learns, of options and preset; says now what cannot be read."""
-    from rnncli.generation import sampling
+    from rnncli.generation.text import prefix_ids
     from rnncli.training import presets
 
     named = presets.load(preset).samples if preset else {}
     samples = Samples.from_json({**named, **wanted})
     for prefix in samples.sample_prefix if samples.sample_every else ():
         try:
-            _, unknown = sampling.prefix_ids(dataset.tokenizer, prefix)
+            _, unknown = prefix_ids(dataset.tokenizer, prefix)
         except DataError as error:
             raise ConfigError(f"--sample-prefix: {error}") from None
         if unknown:
@@ -306,7 +306,8 @@ def _loop(
 
 def _write(when: str, session: Session, samples: Samples, live: Live, log: Log | None) -> None:
     """Show and log what the model writes now."""
-    from rnncli.generation.sampling import Filters, generate
+    from rnncli.generation.filters import Filters
+    from rnncli.generation.sampling import generate
 
     if live.quiet and not log:
         return

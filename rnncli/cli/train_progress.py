@@ -17,7 +17,7 @@ from rnncli.files.atomic import replacing, telling
 
 if TYPE_CHECKING:
     from rnncli.config.settings import Recipe
-    from rnncli.training.loop import Report
+    from rnncli.training.loop import Event
 
 POINTS = 256  # of the curve of the training loss, at most
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -40,7 +40,7 @@ class Speed:
         """Tokens a second, with all that is done between steps."""
         return self.tokens / max(1e-9, self.elapsed())
 
-    def count(self, report: Report) -> None:
+    def count(self, report: Event) -> None:
         """Take in a step or a validation."""
         if report.kind == "valid":
             self.best = min(self.best, report.nats)
@@ -58,7 +58,7 @@ class Speed:
             pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
             self.curve, self.each = [(a + b) / 2 for a, b in pairs], 2 * self.each
 
-    def lines(self, report: Report, columns: int) -> list[str]:
+    def lines(self, report: Event, columns: int) -> list[str]:
         """What matters first: a narrow window shows no more. `columns` 0 is for a plain line."""
         elapsed, done = self.elapsed(), report.progress - self.first
         left = f"{clock(elapsed * (1 - report.progress) / done)} left  " if done > 0 else ""
@@ -99,7 +99,7 @@ def _perplexity(nats: float) -> str:
     return f"{math.exp(nats):.2f}" if nats < 50 else "inf"
 
 
-def event(report: Report) -> str:
+def event(report: Event) -> str:
     if report.kind == "epoch":
         return (
             f"epoch {report.epoch} ends: training loss {report.nats:.4f}, "
@@ -114,7 +114,7 @@ def event(report: Report) -> str:
     )
 
 
-def row(report: Report, recipe: Recipe) -> dict[str, Any]:
+def row(report: Event, recipe: Recipe) -> dict[str, Any]:
     """One line of the log: no times, so that the same run gives the same bytes."""
     values: dict[str, Any] = {"kind": report.kind, "step": report.step, "epoch": report.epoch}
     if report.kind == "end":
@@ -131,7 +131,7 @@ def row(report: Report, recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def scalars(report: Report, tokens_per_second: float) -> dict[str, float]:
+def scalars(report: Event, tokens_per_second: float) -> dict[str, float]:
     """What TensorBoard is told of a report, by tag."""
     if report.kind == "rollback":
         return {"training/rate_factor": report.rate}

@@ -2,7 +2,8 @@
 
 The fields are options of `rnncli train` and keys of presets and YAML files; those of `Config` and
 `Recipe` stand as JSON in every model file. What other commands can be set to stands beside what it
-sets: `Filters`, `Terms`, `Reading`, `Rule`. Plain data: no numpy, so that `--help` is quick.
+sets: `Filters`, `Constraints`, `ReadOptions`, `Pretokenizer`. Plain data without numpy, so that
+`--help` is quick.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ class Config(Settings):
         return self.top if self.top and layer == self.layers - 1 else self.hidden
 
     @property
-    def states(self) -> int:
+    def state_width(self) -> int:
         """P: the width of one direction's hidden state in the widest layer."""
         return self.proj or max(self.hidden, self.top)
 

@@ -27,7 +27,7 @@ from rnncli.lm.language_model import LanguageModel, from_parts, to_header
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.params import Params
 from rnncli.nn.transfer import carried_over, match
-from rnncli.text.pretokenizer import BOS, EOS, UNK, Rule
+from rnncli.text.pretokenizer import BOS, EOS, UNK, Pretokenizer
 from rnncli.text.tokenizer import Tokenizer, Vocabulary
 
 Array = NDArray[Any]
@@ -283,7 +283,9 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
         level = "char" if all(len(token) == 1 for token in text) else "word"
     if not unit:
         unit = "document" if {BOS, EOS} <= set(tokens) else "stream"
-    rule = Rule(level, unit, level == "word" and all(token == token.lower() for token in text))
+    rule = Pretokenizer(
+        level, unit, level == "word" and all(token == token.lower() for token in text)
+    )
     missing = [token for token in rule.specials[1:] if token not in tokens]
     if missing:
         raise DataError(f"unit {unit} needs {' and '.join(missing)} in the vocabulary. Use stream.")

@@ -9,31 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.data.mapped import blocks, released
 from rnncli.errors import DataError
-from rnncli.nn.packed import Steps
+from rnncli.nn.packed import Batch, Steps
+from rnncli.seeds import Purpose, rng
 
 Array = NDArray[Any]
 
+LANE_STEPS, ALONE = 64, 2048  # steps at a time of several lanes, and of a single one
 POOL = 1 << 16  # units that are sorted by length together
-ORDER, OFFSET, LENGTHS = 1, 2, 3  # what a random stream is for
 
 
-class Work(NamedTuple):
-    """One step's ids in packed columns; the first `carried` sequences go on from the last batch."""
-
-    x: Array  # (N,)
-    y: Array  # (N,)
-    steps: Steps
-    carried: int
-
-
-class Plan(Protocol):
+class BatchPlan(Protocol):
     """How a corpus is cut."""
 
     def length(self, epoch: int) -> int:
@@ -42,13 +34,8 @@ class Plan(Protocol):
     def targets(self, epoch: int) -> int:
         """The number of tokens that all batches of an epoch predict together."""
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `start` on."""
-
-
-def stream(seed: int, purpose: int, *where: int) -> np.random.Generator:
-    """The random stream for a purpose at a place: there is no generator state to save."""
-    return np.random.default_rng(np.random.SeedSequence([seed, purpose, *where]))
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class Consecutive:
             raise DataError("the training split needs two tokens or more")
         B = max(1, min(self.B, (n - 1) // 2))
         spare = min(self.T, (n - 1) // B - 1)
-        start = int(stream(self.seed, OFFSET, epoch).integers(spare + 1)) if self.offset else 0
+        start = int(rng(self.seed, Purpose.OFFSET, epoch).integers(spare + 1)) if self.offset else 0
         return start, B, (n - 1 - start) // B
 
     def _windows(self, epoch: int) -> Array:
@@ -81,10 +68,10 @@ class Consecutive:
         _, _, length = self._cut(epoch)
         if not self.random_lengths:
             return np.append(np.arange(0, length, self.T), length)
-        rng, ends = stream(self.seed, LENGTHS, epoch), [0]
+        lengths, ends = rng(self.seed, Purpose.LENGTHS, epoch), [0]
         while ends[-1] < length:
-            mean = self.T if rng.random() < 0.95 else self.T / 2
-            ends.append(min(length, ends[-1] + max(5, int(rng.normal(mean, 5)))))
+            mean = self.T if lengths.random() < 0.95 else self.T / 2
+            ends.append(min(length, ends[-1] + max(5, int(lengths.normal(mean, 5)))))
         return np.asarray(ends)
 
     def length(self, epoch: int) -> int:
@@ -94,7 +81,7 @@ class Consecutive:
         _, B, length = self._cut(epoch)
         return B * length
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         first, B, length = self._cut(epoch)
         rows = self.ids[first : first + B * length + 1]
         x, y = rows[:-1].reshape(B, length), rows[1:].reshape(B, length)
@@ -102,7 +89,7 @@ class Consecutive:
         for k in range(start, len(windows) - 1):
             a, b = int(windows[k]), int(windows[k + 1])
             steps = Steps.dense(b - a, B)
-            yield Work(_columns(x[:, a:b]), _columns(y[:, a:b]), steps, B if k else 0)
+            yield Batch(_columns(x[:, a:b]), _columns(y[:, a:b]), steps, B if k else 0)
 
 
 @dataclass(frozen=True)
@@ -119,9 +106,9 @@ class Random:
         if n < 2:
             raise DataError("the training split needs two tokens or more")
         T = min(self.T, n - 1)
-        offset = int(stream(self.seed, OFFSET, epoch).integers(min(T, n - T)))
+        offset = int(rng(self.seed, Purpose.OFFSET, epoch).integers(min(T, n - T)))
         starts = np.arange(offset, n - T, T)
-        stream(self.seed, ORDER, epoch).shuffle(starts)
+        rng(self.seed, Purpose.ORDER, epoch).shuffle(starts)
         return starts
 
     def length(self, epoch: int) -> int:
@@ -130,12 +117,12 @@ class Random:
     def targets(self, epoch: int) -> int:
         return len(self._starts(epoch)) * min(self.T, len(self.ids) - 1)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         starts, T = self._starts(epoch), min(self.T, len(self.ids) - 1)
         for k in range(start * self.B, len(starts), self.B):
             windows = np.stack([self.ids[s : s + T + 1] for s in starts[k : k + self.B]])
             steps = Steps.dense(T, len(windows))
-            yield Work(_columns(windows[:, :-1]), _columns(windows[:, 1:]), steps, 0)
+            yield Batch(_columns(windows[:, :-1]), _columns(windows[:, 1:]), steps, 0)
 
 
 @dataclass(frozen=True)
@@ -161,18 +148,18 @@ class Sentences:
             raise DataError("the training split holds no unit")
         pools = np.arange(0, units, POOL)
         if self.shuffle:
-            stream(self.seed, ORDER, epoch).shuffle(pools)
+            rng(self.seed, Purpose.ORDER, epoch).shuffle(pools)
         for pool in pools.tolist():
             bounds = np.array(self.starts[pool : pool + POOL + 1], np.int64)
             released(self.starts)
             lengths = np.diff(bounds) - 1
-            rng = stream(self.seed, ORDER, epoch, pool)
-            draw = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
+            draws = rng(self.seed, Purpose.ORDER, epoch, pool)
+            draw = draws.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
             order = draw[np.argsort(-lengths[draw], kind="stable")]
             order = order[lengths[order] > 0]
             groups = np.arange(0, len(order), self.B)
             if self.shuffle:
-                rng.shuffle(groups)
+                draws.shuffle(groups)
             for g in groups.tolist():
                 members = order[g : g + self.B]
                 yield bounds[members], lengths[members]
@@ -184,7 +171,7 @@ class Sentences:
         bounds = blocks(self.starts, overlap=1)
         return sum(int(np.maximum(np.diff(part) - 1, 0).sum()) for part in bounds)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         k = 0
         for firsts, lengths in self._groups(epoch):
             windows = -(-int(lengths[0]) // self.T)
@@ -195,8 +182,44 @@ class Sentences:
                 steps = Steps.of_lengths(left.tolist())
                 at = np.concatenate([begin[:n] + t for t, n in enumerate(steps.sizes)])
                 x, y = np.asarray(self.ids[at], np.int64), np.asarray(self.ids[at + 1], np.int64)
-                yield Work(x, y, steps, alive if window else 0)
+                yield Batch(x, y, steps, alive if window else 0)
             k += windows
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """A plan of `B` parts of one stream side by side, of equal length within one token.
+
+    Unlike `Consecutive` it leaves no token over at the end.
+    """
+
+    ids: Array  # (n,)
+    B: int
+
+    def _lanes(self) -> tuple[Array, Array, int]:
+        """The first id and the number of predictions of each lane, longest first; their window."""
+        predicted = len(self.ids) - 1
+        if predicted < 1:
+            raise DataError("there is no token to predict: the text needs two tokens or more.")
+        B = max(1, min(self.B, predicted))
+        lengths = predicted // B + (np.arange(B) < predicted % B)
+        return np.cumsum(lengths) - lengths, lengths, max(LANE_STEPS, ALONE // B)
+
+    def length(self, epoch: int) -> int:
+        _, lengths, T = self._lanes()
+        return -(-int(lengths[0]) // T)
+
+    def targets(self, epoch: int) -> int:
+        return len(self.ids) - 1
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        firsts, lengths, T = self._lanes()
+        for k in range(start, self.length(epoch)):
+            alive = int(np.count_nonzero(lengths > k * T))
+            steps = Steps.of_lengths(np.minimum(lengths[:alive] - k * T, T).tolist())
+            at = np.concatenate([firsts[:n] + k * T + t for t, n in enumerate(steps.sizes)])
+            x, y = self.ids[at].astype(np.int64), self.ids[at + 1].astype(np.int64)
+            yield Batch(x, y, steps, alive if k else 0)
 
 
 @dataclass(frozen=True)
@@ -206,7 +229,7 @@ class Guarded:
     It is asked before a batch is read and after, so that no batch comes from what was changed.
     """
 
-    plan: Plan
+    plan: BatchPlan
     still: Callable[[], None]
 
     def length(self, epoch: int) -> int:
@@ -217,7 +240,7 @@ class Guarded:
         self.still()
         return self.plan.targets(epoch)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         self.still()
         for work in self.plan.batches(epoch, start):
             self.still()

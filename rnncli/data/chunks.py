@@ -17,11 +17,11 @@ from itertools import islice
 from pathlib import Path
 
 from rnncli.data import corpus
-from rnncli.data.corpus import Document, Part, Reading, Skipped
+from rnncli.data.corpus import Document, FileChunk, ReadOptions, Skipped
 from rnncli.data.lines import GZIP, is_utf8
 from rnncli.data.spool import Segment, Spool, Spooled
 from rnncli.errors import DataError
-from rnncli.text.pretokenizer import Rule
+from rnncli.text.pretokenizer import Pretokenizer
 
 STEP = 8 << 20  # bytes of a part
 LARGE = 32 << 20  # bytes of input from which several processes are worth their start
@@ -33,7 +33,7 @@ class Files:
     """Text files to be read by `workers` processes; iterating reads them in this one."""
 
     paths: Sequence[str | Path]
-    reading: Reading
+    reading: ReadOptions
     skipped: Skipped
     workers: int = 1
     on_bytes: Callable[[int, int | None], None] | None = None
@@ -51,7 +51,7 @@ class Counted:
     """
 
     begin: int
-    end: Part
+    end: FileChunk
     spool: int
     segment: Segment | None
     types: list[str]
@@ -59,17 +59,17 @@ class Counted:
     fault: DataError | None
 
 
-def cut(paths: Iterable[str | Path], reading: Reading) -> list[Part]:
+def cut(paths: Iterable[str | Path], reading: ReadOptions) -> list[FileChunk]:
     """The files in parts of about STEP bytes; those that cannot be cut are one part each."""
     parts = []
     for name in map(str, paths):
         starts = _starts(name, reading)
         bounds = zip([0, *starts], [*starts, None], strict=True)
-        parts += [Part(name, start, end) for start, end in bounds]
+        parts += [FileChunk(name, start, end) for start, end in bounds]
     return parts
 
 
-def _starts(name: str, reading: Reading) -> list[int]:
+def _starts(name: str, reading: ReadOptions) -> list[int]:
     """Bytes at which a row seems to begin, but for the first; not of packed or piped files."""
     if reading.whole_file or not is_utf8(reading.encoding) or not os.path.isfile(name):
         return []  # a pipe is opened once only
@@ -124,7 +124,7 @@ def _reach(window: bytes, start: int, delimiter: str) -> tuple[int, int]:
     return window.count(b"\n", 0, start) + reader.line_num, number
 
 
-def count_part(part: Part, spool: Spool, reading: Reading, skipped: Skipped) -> Counted:
+def count_part(part: FileChunk, spool: Spool, reading: ReadOptions, skipped: Skipped) -> Counted:
     """Read a part into a spool; `skipped` says what to do with bad rows, and stays as it is."""
     end, skipped, known = replace(part), Skipped(skipped.on_bad_row), len(spool.numbers)
     segment, fault = None, None
@@ -137,19 +137,19 @@ def count_part(part: Part, spool: Spool, reading: Reading, skipped: Skipped) -> 
 
 
 def in_order(
-    parts: Iterable[Part], counted: Iterable[Counted], again: Callable[[Part], Counted]
+    parts: Iterable[FileChunk], counted: Iterable[Counted], again: Callable[[FileChunk], Counted]
 ) -> Iterator[Counted]:
     """What became of parts, rows and lines counted from the beginning of the file.
 
     A part of which the guess was wrong is done again, and one with a fault too, to name its place.
     Raises DataError for the first fault.
     """
-    last = Part("")
+    last = FileChunk("")
     for part, found in zip(parts, counted, strict=True):
         if part.at:
             rows, lines = last.row - 1, last.line
             if found.begin != last.at or found.fault:
-                found = again(Part(part.file, last.at, part.end, last.row, last.line))
+                found = again(FileChunk(part.file, last.at, part.end, last.row, last.line))
             else:
                 end, first = found.end, found.skipped.first
                 end.row, end.line = end.row + rows, end.line + lines
@@ -164,10 +164,10 @@ def in_order(
 
 @contextmanager
 def spooled(
-    documents: Iterable[Document | str] | Files, rule: Rule, folder: Path, skipped: Skipped
+    documents: Iterable[Document | str] | Files, rule: Pretokenizer, folder: Path, skipped: Skipped
 ) -> Iterator[Spooled]:
     """The corpus of some documents, in spools that last as long as the context."""
-    parts: list[Part] = []
+    parts: list[FileChunk] = []
     if isinstance(documents, Files) and documents.workers > 1 and can_share(documents, rule):
         parts = cut(documents.paths, documents.reading)
     with ExitStack() as stack:
@@ -182,16 +182,16 @@ def spooled(
         yield _shared(documents, parts, spools, skipped)
 
 
-def can_share(files: Files, rule: Rule) -> bool:
+def can_share(files: Files, rule: Pretokenizer) -> bool:
     """Whether rows can be read side by side: not as one stream, and not up to a limit."""
     return rule.unit != "stream" and files.reading.limit is None
 
 
-def _shared(files: Files, parts: list[Part], spools: list[Spool], skipped: Skipped) -> Spooled:
+def _shared(files: Files, parts: list[FileChunk], spools: list[Spool], skipped: Skipped) -> Spooled:
     """Parts counted by a process for each spool but the first, which is for what is done again."""
-    from rnncli.parallel.processes import Crew
+    from rnncli.parallel.processes import WorkerPool
 
-    def task(job: tuple[int, Part]) -> Counted:
+    def task(job: tuple[int, FileChunk]) -> Counted:
         return count_part(job[1], spools[job[0]], files.reading, skipped)
 
     segments: list[Segment] = []
@@ -202,8 +202,8 @@ def _shared(files: Files, parts: list[Part], spools: list[Spool], skipped: Skipp
         return found
 
     total, done = corpus.total_bytes(files.paths), 0
-    with Crew(task, len(spools)) as crew:
-        counted = map(noted, crew.side_by_side(parts))
+    with WorkerPool(task, len(spools)) as pool:
+        counted = map(noted, pool.side_by_side(parts))
         for found in in_order(parts, counted, lambda part: noted(task((0, part)))):
             assert found.segment is not None  # a fault was raised
             segments.append(found.segment)

@@ -22,7 +22,7 @@ COLUMNS = ("body", "text", "comment", "content", "title")  # looked for, in this
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How input is read; None means: found out from the file."""
 
     column: str | int | None = None  # a name, or a number counted from 1
@@ -63,7 +63,7 @@ class Document(NamedTuple):
 
 
 @dataclass
-class Part:
+class FileChunk:
     """Rows of a file: those that begin from byte `at` on, and before `end` (None: all of them).
 
     `at`, and the `row` and `line` that go with it, move on as the part is read.
@@ -111,7 +111,7 @@ class Skipped:
 
 def documents(
     paths: Iterable[str | Path],
-    reading: Reading,
+    reading: ReadOptions,
     skipped: Skipped,
     on_bytes: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[Document]:
@@ -125,7 +125,7 @@ def documents(
     progress = Progress(on_bytes, total_bytes(names))
     left = reading.limit
     for name in names:
-        for document in read(Part(name), reading, skipped, progress):
+        for document in read(FileChunk(name), reading, skipped, progress):
             yield document
             if left is not None and not document.more:
                 left -= 1
@@ -135,14 +135,14 @@ def documents(
 
 
 def read(
-    part: Part, reading: Reading, skipped: Skipped, progress: Progress | None = None
+    part: FileChunk, reading: ReadOptions, skipped: Skipped, progress: Progress | None = None
 ) -> Iterator[Document]:
     """The documents of a part; when they are all taken, it stands where the next row begins."""
     name, layout = part.file, _Layout()
     if part.at:  # what the columns are, the beginning of the file says
         with opened(name, Progress()) as binary:
             head = Lines(name, binary, reading.encoding)
-            next(_rows(Part(name), head, reading, Skipped("skip"), layout), None)
+            next(_rows(FileChunk(name), head, reading, Skipped("skip"), layout), None)
     with opened(name, progress or Progress(), part.at) as binary:
         lines = Lines(name, binary, reading.encoding, part.at, part.line)
         with faults(lines, reading.encoding):
@@ -169,7 +169,7 @@ class _Layout:
 
 
 def _rows(
-    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+    part: FileChunk, lines: Lines, reading: ReadOptions, skipped: Skipped, layout: _Layout
 ) -> Iterator[Document]:
     if reading.whole_file:
         return _whole(lines)
@@ -186,19 +186,19 @@ def _rows(
     )
 
 
-def file_format(name: str, reading: Reading) -> str:
+def file_format(name: str, reading: ReadOptions) -> str:
     """One of FORMATS, or another suffix."""
     suffix = Path(name.removesuffix(".gz")).suffix.lower()[1:]
     return reading.format or ("csv" if name == "-" else suffix)
 
 
-def delimiter(name: str, reading: Reading) -> str:
+def delimiter(name: str, reading: ReadOptions) -> str:
     """What stands between the columns of a file."""
     return reading.delimiter or ("\t" if file_format(name, reading) == "tsv" else ",")
 
 
 def _csv(
-    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+    part: FileChunk, lines: Lines, reading: ReadOptions, skipped: Skipped, layout: _Layout
 ) -> Iterator[Document]:
     csv.field_size_limit(max(csv.field_size_limit(), lines.limit))  # ours is the limit of a row
     name, end = part.file, math.inf if part.end is None else part.end
@@ -253,7 +253,7 @@ _CSV_FAULTS = {
 }
 
 
-def _column(fields: list[str], reading: Reading, name: str) -> int:
+def _column(fields: list[str], reading: ReadOptions, name: str) -> int:
     """The place of the wanted column among the names of the header, or among unnamed fields."""
     names = fields if reading.header else []
     wanted = reading.column
@@ -281,12 +281,12 @@ def _column(fields: list[str], reading: Reading, name: str) -> int:
     raise DataError(f"{Place(name)}: no {which} ({found_text}). Use --column.")
 
 
-def _txt(part: Part, lines: Lines, skipped: Skipped) -> Iterator[Document]:
+def _txt(part: FileChunk, lines: Lines, skipped: Skipped) -> Iterator[Document]:
     for line, text in _single(part, lines, skipped):
         yield Document(text, lines.name, 0, line)
 
 
-def _single(part: Part, lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
+def _single(part: FileChunk, lines: Lines, skipped: Skipped) -> Iterator[tuple[int, str]]:
     """Lines that are a row each, without their ends: number and text."""
     end = math.inf if part.end is None else part.end
     while lines.offset < end:
@@ -308,7 +308,7 @@ def _single(part: Part, lines: Lines, skipped: Skipped) -> Iterator[tuple[int, s
 
 
 def _jsonl(
-    part: Part, lines: Lines, reading: Reading, skipped: Skipped, layout: _Layout
+    part: FileChunk, lines: Lines, reading: ReadOptions, skipped: Skipped, layout: _Layout
 ) -> Iterator[Document]:
     key = layout.key if reading.column is None else str(reading.column)
     for line, text in _single(part, lines, skipped):

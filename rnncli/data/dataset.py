@@ -3,8 +3,10 @@
 The arrays stay on the disk, mapped into memory. It does not know of batches or models.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.data.mapped import blocks
-from rnncli.errors import ArtefactError
+from rnncli.errors import ArtefactError, DataError
 from rnncli.files import artefact as artefacts
 from rnncli.text.tokenizer import Tokenizer
 
@@ -72,6 +74,23 @@ class Dataset:
             if name in parts
         }
         return cls(where, header, tokenizer, splits, artefact.still)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of vocabulary and training ids: it tells one training text from another."""
+        digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
+        for block in blocks(self.splits["train"].ids):
+            digest.update(block.tobytes())
+        return digest.hexdigest()
+
+    def split_for(self, tokenizer: Tokenizer, split: str) -> Split:
+        """Return a split, if its ids mean the same to `tokenizer`; else raise a DataError."""
+        tokenizer.require(self.tokenizer, self.path)
+        if split not in self.splits:
+            raise DataError(
+                f'{self.path}: there is no split "{split}" (it has {", ".join(self.splits)}).'
+            )
+        return self.splits[split]
 
     @property
     def unseen(self) -> int | None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from rnncli.data.spool import Ints, Spooled
 from rnncli.files import artefact
-from rnncli.text.pretokenizer import SPECIALS, Rule
+from rnncli.seeds import Purpose, rng
+from rnncli.text.pretokenizer import SPECIALS, Pretokenizer
 
 TOKENS = 1 << 20  # tokens in memory at once
-_DRAW = 0x5B117  # purpose of the random stream that deals the units out
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,12 @@ class SplitSummary:
     bytes: int
 
 
-class Deal:
+class Splitter:
     """Which split each token of a corpus is in, and all passes over it that need to know."""
 
-    def __init__(self, corpus: Spooled, rule: Rule, split: Sequence[float], seed: int) -> None:
+    def __init__(
+        self, corpus: Spooled, rule: Pretokenizer, split: Sequence[float], seed: int
+    ) -> None:
         self._corpus = corpus
         self._stream = rule.unit == "stream"
         self._seed = seed
@@ -52,13 +54,13 @@ class Deal:
                 done += int(records[:, 0].sum())
                 yield records, np.searchsorted(ends, starts, side="right").astype(np.int8)
             return
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, _DRAW])))
+        draws = rng(self._seed, Purpose.SPLITS)
         left = np.array(self.quotas)
         for records in self._corpus.records():
             # Selection without replacement, a block at a time: the shares come out exactly.
-            drawn = rng.multivariate_hypergeometric(left, len(records), method="marginals")
+            drawn = draws.multivariate_hypergeometric(left, len(records), method="marginals")
             left -= drawn
-            yield records, rng.permutation(np.repeat(np.arange(3, dtype=np.int8), drawn))
+            yield records, draws.permutation(np.repeat(np.arange(3, dtype=np.int8), drawn))
 
     def _blocks(self) -> Iterator[NDArray[np.int8]]:
         """The split of each token, in blocks."""
@@ -125,12 +127,12 @@ class Deal:
 
     def members(
         self, name: str, k: int, part: SplitSummary, table: NDArray[Any]
-    ) -> dict[str, NDArray[Any] | artefact.Stream]:
+    ) -> dict[str, NDArray[Any] | artefact.ArrayBlocks]:
         """The arrays of split `k`, written as they are read."""
         take = self._corpus.ids(table)
         ids = (take(len(labels), labels == k) for labels in self._blocks())
-        members: dict[str, NDArray[Any] | artefact.Stream] = {
-            f"{name}.ids": artefact.Stream(table.dtype, (part.tokens,), ids)
+        members: dict[str, NDArray[Any] | artefact.ArrayBlocks] = {
+            f"{name}.ids": artefact.ArrayBlocks(table.dtype, (part.tokens,), ids)
         }
         if self._stream:
             starts = np.array([0, part.tokens], np.int64)
@@ -139,8 +141,8 @@ class Deal:
         lengths = (records[labels == k, 0] for records, labels in self._labelled())
         rows = (records[labels == k, 1] for records, labels in self._labelled())
         return members | {
-            f"{name}.starts": artefact.Stream(wide, (part.units + 1,), _starts(lengths)),
-            f"{name}.rows": artefact.Stream(wide, (part.units,), rows),
+            f"{name}.starts": artefact.ArrayBlocks(wide, (part.units + 1,), _starts(lengths)),
+            f"{name}.rows": artefact.ArrayBlocks(wide, (part.units,), rows),
         }
 
 

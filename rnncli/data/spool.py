@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rnncli.data.corpus import Document, Skipped
 from rnncli.errors import DataError
-from rnncli.text.pretokenizer import BOS, EOS, SPECIALS, Rule
+from rnncli.text.pretokenizer import BOS, EOS, SPECIALS, Pretokenizer
 from rnncli.text.pretokenizer import sentences as cut_sentences
 from rnncli.text.tokenizer import Coder, Numbers
 
@@ -47,7 +47,7 @@ class Spool:
     from this one can fill them, and this one read them.
     """
 
-    def __init__(self, folder: Path, rule: Rule, number: int = 0) -> None:
+    def __init__(self, folder: Path, rule: Pretokenizer, number: int = 0) -> None:
         self.numbers = Numbers()
         self.number = number
         self._rule = rule
@@ -205,7 +205,7 @@ class Spooled:
 
 
 def _parts(
-    documents: Iterable[Document | str], rule: Rule
+    documents: Iterable[Document | str], rule: Pretokenizer
 ) -> Iterator[tuple[Document, Sequence[str]]]:
     """Each document, or piece of one, with its units, or the lines of a stream."""
     carried = ""

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from rnncli.data.chunks import Files, spooled
 from rnncli.data.corpus import Document, Skipped
 from rnncli.data.dataset import SPLITS
-from rnncli.data.splits import Deal, SplitSummary
+from rnncli.data.splits import SplitSummary, Splitter
 from rnncli.data.spool import Ints, Spooled
 from rnncli.errors import ConfigError, DataError
 from rnncli.files import artefact
 from rnncli.files.atomic import telling
-from rnncli.text.pretokenizer import SPECIALS, Rule
+from rnncli.text.pretokenizer import SPECIALS, Pretokenizer
 from rnncli.text.tokenizer import WORD_VOCABULARY, Tokenizer, Vocabulary
 
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
@@ -54,7 +54,7 @@ class Summary:
 
 def tokenize(
     documents: Iterable[Document | str] | Files,
-    rule: Rule,
+    rule: Pretokenizer,
     path: str | Path,
     *,
     vocab_size: int | None = None,
@@ -82,7 +82,7 @@ def tokenize(
         if corpus.tokens == 0:
             blank = f" ({sum(skipped.counts.values())} rows left out)" if skipped.counts else ""
             raise DataError(f"no tokens in the input{blank}.")
-        deal = Deal(corpus, rule, split, seed)
+        deal = Splitter(corpus, rule, split, seed)
         counts = deal.count()
         names = [name for name, share in zip(SPLITS, split, strict=False) if share > 0]
         tokens = corpus.types
@@ -110,7 +110,7 @@ def tokenize(
             "splits": {name: dataclasses.asdict(part) for name, part in splits.items()},
             "unseen": _unseen(counts, table),
         }
-        arrays: dict[str, NDArray[Any] | artefact.Stream] = dict(tokenizer.to_arrays())
+        arrays: dict[str, NDArray[Any] | artefact.ArrayBlocks] = dict(tokenizer.to_arrays())
         dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
         for name, k in held.items():
             arrays |= deal.members(name, k, splits[name], table.astype(dtype))
@@ -124,7 +124,7 @@ def _unseen(counts: Ints, table: Ints) -> int:
     return int(np.count_nonzero((table[first:] == 0) & counts[:, first:].any(axis=0)))
 
 
-def _min_count(counts: Collection[int], rule: Rule, size: int | None) -> int:
+def _min_count(counts: Collection[int], rule: Pretokenizer, size: int | None) -> int:
     """2 if every word had a place although some were seen once, and some more often; else 1."""
     room = (WORD_VOCABULARY if size is None else size) - len(rule.specials)
     spare = rule.level == "word" and len(counts) <= room
@@ -132,7 +132,7 @@ def _min_count(counts: Collection[int], rule: Rule, size: int | None) -> int:
 
 
 def _check_options(
-    rule: Rule, vocab_size: int | None, min_count: int | None, given: Tokenizer | None,
+    rule: Pretokenizer, vocab_size: int | None, min_count: int | None, given: Tokenizer | None,
     split: Sequence[float], seed: int,
 ) -> None:  # fmt: skip
     if not 1 <= len(split) <= 3 or not all(0 <= share <= 1 for share in split) or split[0] <= 0:

@@ -42,7 +42,7 @@ _NAME = re.compile(r"(?!meta$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.npy)")
 _BLOCK = 1 << 20
 
 
-class Stream(NamedTuple):
+class ArrayBlocks(NamedTuple):
     """A member written as its blocks come; together they hold exactly `shape`, in C order."""
 
     dtype: np.dtype[Any]
@@ -106,7 +106,7 @@ def write(
     path: str | os.PathLike[str],
     kind: str,
     header: Mapping[str, JSON],
-    arrays: Mapping[str, np.ndarray | Stream],
+    arrays: Mapping[str, np.ndarray | ArrayBlocks],
 ) -> None:
     """Write a file whole or not at all; it replaces an older one only when it is on the disk.
 
@@ -131,22 +131,22 @@ def write(
         _loads(text)  # what could not be read again is not written
         text = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
         letters = np.frombuffer(text, np.uint8)
-        stream = Stream(letters.dtype, letters.shape, [letters])
+        stream = ArrayBlocks(letters.dtype, letters.shape, [letters])
         members.append(_put_member(put, "meta", stream, members[-1].end if members else 0)[0])
         put(tail(members), members[-1].end)
 
 
-def _stream(name: str, array: np.ndarray | Stream) -> Stream:
+def _stream(name: str, array: np.ndarray | ArrayBlocks) -> ArrayBlocks:
     """`array` as little-endian blocks of a dtype, shape and name that the format has."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"no name for an array: {name!r}")
     if isinstance(array, np.ndarray):
-        array = Stream(array.dtype, array.shape, [array])
+        array = ArrayBlocks(array.dtype, array.shape, [array])
     dtype = np.dtype(array.dtype).newbyteorder("<")
     shape = tuple(int(n) for n in array.shape)
     if not _fits(dtype.str, list(shape)):
         raise ValueError(f"array {name!r}: dtype {dtype} or shape {shape} is not in the format")
-    return Stream(dtype, shape, array.blocks)
+    return ArrayBlocks(dtype, shape, array.blocks)
 
 
 def _fits(dtype: JSON, shape: JSON) -> bool:
@@ -160,7 +160,7 @@ def _fits(dtype: JSON, shape: JSON) -> bool:
     )
 
 
-def _put_member(put: Put, name: str, stream: Stream, offset: int) -> tuple[Member, str]:
+def _put_member(put: Put, name: str, stream: ArrayBlocks, offset: int) -> tuple[Member, str]:
     """Write one member at `offset`; returns it and the sha256 of its data."""
     member = Member(name, stream.dtype.str, stream.shape, offset)
     put(member.head, offset)

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
-from rnncli.generation.constraints import Terms
-from rnncli.generation.sampling import PLAIN, Run
+from rnncli.generation.constraints import Constraints
+from rnncli.generation.filters import PLAIN
+from rnncli.generation.sampling import Sampler
 from rnncli.generation.text import Sample, Text
-from rnncli.lm.mixture import Reader, take
+from rnncli.lm.mixture import Mixture, take
 from rnncli.nn import Model
 from rnncli.text.tokenizer import Tokenizer
 
@@ -57,8 +58,8 @@ def beam(
     if width < 1 or not 0 <= length_penalty <= 1:
         raise ConfigError("width must be 1 or more and length_penalty between 0 and 1, not "
                           f"{width} and {length_penalty}.")  # fmt: skip
-    terms = Terms(length, allow_unk=allow_unk, ban=ban)
-    run = Run(Reader(model, mix, threads), tokenizer, PLAIN, 0, terms)
+    terms = Constraints(length, allow_unk=allow_unk, ban=ban)
+    run = Sampler(Mixture(model, mix, threads), tokenizer, PLAIN, 0, terms)
     start = run.start(prefix)
     banned = list(run.late.banned)
     texts: dict[tuple[int, ...], Sample] = {}  # of the paths that are done, by their ids

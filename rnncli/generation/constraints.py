@@ -14,7 +14,7 @@ from rnncli.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Terms:
+class Constraints:
     """The terms on which texts are written.
 
     With `match`, the whole of a text is held to a pattern (the space that joins a word to the

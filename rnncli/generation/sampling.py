@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.batches import stream
 from rnncli.errors import ConfigError, shown
-from rnncli.generation.constraints import Terms
+from rnncli.generation.constraints import Constraints
 from rnncli.generation.filters import (
     PLAIN,
     Filters,
@@ -30,25 +29,14 @@ from rnncli.generation.filters import (
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
 from rnncli.generation.text import Sample, Start, Text, prefix_ids
-from rnncli.lm.mixture import Reader, joined, take
+from rnncli.lm.mixture import Mixture, joined, take
 from rnncli.nn import Model
 from rnncli.nn.threads import keep_memory
+from rnncli.seeds import Purpose, rng
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
-__all__ = [
-    "PLAIN",
-    "Filters",
-    "Run",
-    "Sample",
-    "Terms",
-    "generate",
-    "prefix_ids",
-    "stream_one",
-]
-
-SAMPLE = 16  # what a random stream is for; see rnncli.data.batches
 MANY = 1 << 18  # logits that threads share
 NONE = -1  # no token: the text ends here
 SLACK = 2.0**-17  # how far float32 may put two logits apart that are equal in float64
@@ -72,7 +60,7 @@ def generate(
 ) -> Iterator[Sample]:
     """Samples 0 to num - 1 of a seed, in order, after each of the prefixes.
 
-    <s> is never written, <unk> only if allowed; the other `terms` are the fields of `Terms`.
+    <s> is never written, <unk> only if allowed; the other `terms` are the fields of `Constraints`.
     `batch` texts are written at a time; `threads` share the work of large models, to the same text.
     The probabilities are mixed with those of the models in `mix`, each with its share. A `guard`
     bars tokens that would copy too many in a row. Without `scored` there are no log-probabilities,
@@ -82,8 +70,8 @@ def generate(
     """
     if num < 1 or batch < 1:
         raise ConfigError(f"num and batch must be 1 or more, not {num} and {batch}.")
-    reader = Reader(model, mix, threads)
-    run = Run(reader, tokenizer, filters, seed, Terms(**terms), guard, scored)
+    reader = Mixture(model, mix, threads)
+    run = Sampler(reader, tokenizer, filters, seed, Constraints(**terms), guard, scored)
     times = num if run.certain else 1  # all samples are one text
     numbers = range(num // times)
     jobs = ((p, i) for p in ([prefix] if isinstance(prefix, str) else prefix) for i in numbers)
@@ -115,8 +103,8 @@ def stream_one(
 
     The prefix is not repeated. A text that may have to be drawn anew comes as one piece.
     """
-    reader = Reader(model, mix, threads)
-    run = Run(reader, tokenizer, filters, seed, Terms(**terms), guard, scored)
+    reader = Mixture(model, mix, threads)
+    run = Sampler(reader, tokenizer, filters, seed, Constraints(**terms), guard, scored)
     start, told = run.start(prefix), 0
     if run.demanding:
         (text,) = run.texts([(start, 0)], 64)
@@ -134,15 +122,15 @@ def stream_one(
     return text.sample()
 
 
-class Run:
+class Sampler:
     """Everything that the texts of one call share: the settings, and what the model makes of them.
 
     Raises ConfigError for terms that the tokenizer cannot keep.
     """
 
     def __init__(
-        self, reader: Reader, tokenizer: Tokenizer, filters: Filters, seed: int, terms: Terms,
-        guard: Guard | None = None, scored: bool = True,
+        self, reader: Mixture, tokenizer: Tokenizer, filters: Filters, seed: int,
+        terms: Constraints, guard: Guard | None = None, scored: bool = True,
     ) -> None:  # fmt: skip
         keep_memory()
         self.scored = scored
@@ -185,8 +173,8 @@ class Run:
 
     def text(self, start: Start, number: int, attempt: int = 0) -> Text:
         """Sample `number` after a prefix, not begun."""
-        rng = stream(self.seed, SAMPLE, number, start.name, attempt)
-        return Text(start, rng, start.decoder.fork(), start.bare)
+        numbers = rng(self.seed, Purpose.SAMPLE, number, start.name, attempt)
+        return Text(start, numbers, start.decoder.fork(), start.bare)
 
     def texts(self, places: Sequence[tuple[Start, int]], batch: int) -> list[Text]:
         """A whole text for each (prefix, number): the first attempt that is as it must be."""
@@ -349,7 +337,7 @@ class Run:
 class Draw:
     """One draw of the next token of a text, and what it is drawn from."""
 
-    run: Run
+    run: Sampler
     of: Text
     z: Array  # (V,) logits
     filters: Filters

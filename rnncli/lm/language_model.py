@@ -7,6 +7,7 @@ this module knows what the members mean.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,13 @@ class LanguageModel:
     carried: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of vocabulary and parameters: it tells one language model from another."""
+        digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
+        digest.update(np.ascontiguousarray(self.model.params.flat).data)
+        return digest.hexdigest()
 
 
 def save(path: str | Path, language: LanguageModel, run: TrainRun | None = None) -> None:

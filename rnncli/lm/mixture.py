@@ -1,6 +1,6 @@
 """What texts are written with: a model, or several whose probabilities are mixed.
 
-A `Reader` runs its models side by side over the same ids. Knows no text and no randomness.
+A `Mixture` runs its models side by side over the same ids. Knows no text and no randomness.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ States: TypeAlias = tuple[State, ...]  # one of each model
 WINDOW = 1024  # steps that are run through a model together
 
 
-class Reader:
+class Mixture:
     """Models over one vocabulary, each with its share: p = sum of share * p of the model.
 
     Of one model the logits are its own; of several, the logarithm of the mixture.
@@ -44,12 +44,12 @@ class Reader:
         self._single = [Single(model, self.threads) for model in self.models]
 
     @cached_property
-    def precise(self) -> Reader:
+    def precise(self) -> Mixture:
         """The same in float64."""
         models = [
             Model(m.config, Params(m.params.shapes, np.float64, m.params.flat)) for m in self.models
         ]
-        return Reader(models[0], list(zip(models[1:], self.shares[1:], strict=True)))
+        return Mixture(models[0], list(zip(models[1:], self.shares[1:], strict=True)))
 
     def start(self, B: int = 1) -> States:
         """The states of B texts that have not begun."""

@@ -445,7 +445,7 @@ class Cell(NamedTuple):
     """What the stack needs to know of a cell."""
 
     gates: int
-    states: int  # 1: h; 2: h and c
+    n_states: int  # 1: h; 2: h and c
     forward: Callable[..., tuple[Array, State, Cache]]
     backward: Callable[[Array, State, Cache, Weights], tuple[Array, State]]
     step: Callable[[Array, Array, Weights, State, State], None] | None = None

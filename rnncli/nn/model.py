@@ -18,9 +18,10 @@ from rnncli.nn.cells import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import add_gather_backward, dropout_mask, gather_forward, squared_error
 from rnncli.nn.optim import Matrix
-from rnncli.nn.packed import Steps
+from rnncli.nn.packed import Batch, Steps
 from rnncli.nn.params import Params, orthogonal
 from rnncli.nn.stack import DIRECTIONS, Source, State, dropped, stack_backward, stack_forward
+from rnncli.seeds import Purpose, rng
 
 Array = NDArray[Any]
 
@@ -60,14 +61,6 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return out
 
 
-class Batch(NamedTuple):
-    """One step's work: inputs and targets in packed columns."""
-
-    x: Array  # (N,) ids, or (D, N) values
-    y: Array  # (N,) ids; tags (N,) or (B,); values (K, N) or (K, B)
-    steps: Steps
-
-
 class Gradient(NamedTuple):
     """What `Model.gradients` hands back beside the parameter gradients."""
 
@@ -102,7 +95,7 @@ class Model:
     def initial(cls, config: Config, seed: int = 0, dtype: DTypeLike = np.float32) -> Model:
         """A network with freshly drawn parameters: the same for the same seed, in any precision."""
         params = Params(shapes(config), np.float64)
-        _initialise(params, config, np.random.default_rng(np.random.SeedSequence([seed, 0])))
+        _initialise(params, config, rng(seed, Purpose.INIT))
         return cls(config, Params(params.shapes, dtype, params.flat))
 
     @property
@@ -143,10 +136,10 @@ class Model:
         """The state of B sequences that have not begun."""
         config = self.config
         k = config.layers * config.directions
-        h = np.zeros((k, config.states, B), self.dtype)
+        h = np.zeros((k, config.state_width, B), self.dtype)
         c = (
             np.zeros((k, max(config.hidden, config.top), B), self.dtype)
-            if CELLS[config.cell].states == 2
+            if CELLS[config.cell].n_states == 2
             else None
         )
         return State(h, c)

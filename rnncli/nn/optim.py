@@ -23,7 +23,7 @@ PIECE = 1 << 16  # elements: vectors are walked in pieces, so that temporaries s
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """One step of one piece: p and the slots are changed in place."""
 
     slots: tuple[str, ...]
@@ -100,16 +100,16 @@ def _adamw(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recip
 
 
 RULES = {
-    "sgd": Rule((), _sgd),
-    "momentum": Rule(("velocity",), _momentum),
-    "nesterov": Rule(("velocity",), _nesterov),
-    "adagrad": Rule(("square",), _adagrad),
-    "adadelta": Rule(("square", "change"), _adadelta),
-    "rmsprop": Rule(("square",), _rmsprop),
-    "adam": Rule(("mean", "square"), _adam),
-    "adamw": Rule(("mean", "square"), _adamw),
+    "sgd": UpdateRule((), _sgd),
+    "momentum": UpdateRule(("velocity",), _momentum),
+    "nesterov": UpdateRule(("velocity",), _nesterov),
+    "adagrad": UpdateRule(("square",), _adagrad),
+    "adadelta": UpdateRule(("square", "change"), _adadelta),
+    "rmsprop": UpdateRule(("square",), _rmsprop),
+    "adam": UpdateRule(("mean", "square"), _adam),
+    "adamw": UpdateRule(("mean", "square"), _adamw),
     # Biases, gains and token tables use adamw; matrices use `muon`.
-    "muon": Rule(("mean", "square"), _adamw),
+    "muon": UpdateRule(("mean", "square"), _adamw),
 }
 
 
@@ -154,14 +154,14 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
 
 
-class Share(NamedTuple):
+class UpdatePart(NamedTuple):
     """Some of the parameters: runs of the vector, and matrices that a rule updates as such."""
 
     runs: Sequence[slice] = (slice(None),)
     matrices: Sequence[Matrix] = ()
 
 
-def shares(size: int, matrices: Sequence[Matrix], count: int) -> list[Share]:
+def update_parts(size: int, matrices: Sequence[Matrix], count: int) -> list[UpdatePart]:
     """All of `size` parameters in `count` shares of like work."""
     pieces = -(-size // PIECE)
     ends = [min(size, PIECE * (pieces * k // count)) for k in range(count + 1)]
@@ -177,12 +177,12 @@ def shares(size: int, matrices: Sequence[Matrix], count: int) -> list[Share]:
         k = work.index(min(work))
         out[k][1].append(matrix)
         work[k] += math.prod(matrix.shape) * min(matrix.shape)
-    return [Share(*one) for one in out]
+    return [UpdatePart(*one) for one in out]
 
 
 def update(
     rule: str, params: Array, grads: Array, slots: Slots, lr: float, t: int, recipe: Recipe,
-    factor: float = 1.0, limit: float = 0.0, share: Share | None = None,
+    factor: float = 1.0, limit: float = 0.0, share: UpdatePart | None = None,
 ) -> None:  # fmt: skip
     """Step t (from 1) of a rule on flat vectors (M,), in place; `grads` may be overwritten.
 
@@ -198,7 +198,7 @@ def update(
             np.clip(g, -limit, limit, out=g)
         return g
 
-    share = share or Share()
+    share = share or UpdatePart()
     for run in share.runs:
         values, slopes = params[run], grads[run]
         kept = [slots[name][run] for name in names]
@@ -216,7 +216,7 @@ def _pieces(size: int) -> Iterator[slice]:
     return (slice(start, start + PIECE) for start in range(0, size, PIECE))
 
 
-def gather(vector: Array, others: Sequence[Array] = ()) -> list[float]:
+def add_and_norm(vector: Array, others: Sequence[Array] = ()) -> list[float]:
     """Add the others to a vector, in place; the sum of squares of each piece of what it is then.
 
     Not finite when an element is not.
@@ -233,7 +233,7 @@ def gather(vector: Array, others: Sequence[Array] = ()) -> list[float]:
 
 def norm(vector: Array) -> float:
     """The Euclidean norm; not finite when an element is not."""
-    return math.sqrt(sum(gather(vector)))
+    return math.sqrt(sum(add_and_norm(vector)))
 
 
 def clip_norm(grads: Array, limit: float) -> float:

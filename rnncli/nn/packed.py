@@ -79,6 +79,18 @@ class Steps:
         return np.asarray(starts[self.lengths - 1] + np.arange(self.B))
 
 
+class Batch(NamedTuple):
+    """One step's work in packed columns: N = T * B of them if dense.
+
+    The first `carried` sequences go on from the state after the batch before, the others begin.
+    """
+
+    x: Array  # (N,) ids, or (D, N) values
+    y: Array  # (N,) ids; tags (N,) or (B,); values (K, N) or (K, B)
+    steps: Steps
+    carried: int = 0
+
+
 class Packed(NamedTuple):
     """A ragged batch: column order[j] of the caller's batch is sequence j here."""
 

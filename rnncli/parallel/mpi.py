@@ -2,7 +2,7 @@
 
 Ranks walk through a run in step: each computes its sequences of a batch, the gradients are added,
 and every rank takes the same update. What depends on a clock, a file or a signal is asked of all or
-told by rank 0, which alone writes. mpi4py is imported only where there are ranks.
+broadcast by rank 0, which alone writes. mpi4py is imported only where there are ranks.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class Comm:
     rank = 0
     size = 1
 
-    def add(self, vector: Any) -> None:
+    def allreduce(self, vector: Any) -> None:
         """Replace an array by the sum over all ranks, in place: the same bits on every rank."""
 
-    def tell(self, value: T) -> T:
+    def bcast(self, value: T) -> T:
         """Rank 0's value."""
         return value
 
     def total(self, value: float) -> float:
         """The sum of a number over all ranks."""
         sums = array("d", [value])
-        self.add(sums)
+        self.allreduce(sums)
         return sums[0]
 
     def any(self, *flags: bool) -> list[bool]:
         """Whether each of the flags is set on some rank."""
         sums = array("d", flags)
-        self.add(sums)
+        self.allreduce(sums)
         return [value > 0 for value in sums]
 
 
@@ -61,14 +61,14 @@ class Ranks(Comm):
         self.MPI, self.world = MPI, MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
 
-    def add(self, vector: Any) -> None:
+    def allreduce(self, vector: Any) -> None:
         with self._reaching():
             self.world.Allreduce(self.MPI.IN_PLACE, vector)
 
-    def tell(self, value: T) -> T:
+    def bcast(self, value: T) -> T:
         with self._reaching():
-            told: T = self.world.bcast(value)
-        return told
+            value_of_0: T = self.world.bcast(value)
+        return value_of_0
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

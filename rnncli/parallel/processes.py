@@ -1,9 +1,9 @@
-"""Worker processes forked from this one, sharing memory; and how a batch is cut for them (`share`).
+"""Worker processes forked from this one, sharing memory.
 
-A `Crew` does like tasks side by side; which of its members does which changes no bit. Training,
-validation and tokenizing use it. Processes and not threads: a step of a small recurrence is a
-thousand short array operations, and threads would spend it handing the interpreter's lock to one
-another. For several machines there is `mpi`.
+A `WorkerPool` does like tasks side by side; which of its members does which changes no bit.
+Training, validation and tokenizing use it. Processes and not threads: a step of a small recurrence
+is a thousand short array operations, and threads would spend it handing the interpreter's lock to
+one another. For several machines there is `mpi`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -25,9 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.batches import Plan, Work
 from rnncli.errors import RnncliError
-from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
@@ -50,7 +47,7 @@ def shared(array: Array) -> Array:
     return copy
 
 
-class Crew:
+class WorkerPool:
     """This process and `size` - 1 forked from it, which have its memory as it was then.
 
     `task(job)` should leave large results in `shared` arrays: what it takes and gives is copied.
@@ -130,7 +127,7 @@ class Crew:
                 raise value
             yield value
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(
@@ -178,34 +175,3 @@ def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connect
             pipe.send(answer)
         except OSError:  # the first process is gone
             os._exit(0)
-
-
-def share(work: Work, rank: int, size: int) -> Work:
-    """The part of a batch that shard `rank` of `size` computes: every size-th sequence."""
-    if size == 1:
-        return work
-    steps, mine = work.steps, np.arange(rank, work.steps.B, size)
-    sizes = [int(np.count_nonzero(mine < n)) for n in steps.sizes]
-    at = np.concatenate([c.start + mine[:n] for c, n in zip(steps.columns, sizes, strict=True)])
-    kept = Steps(tuple(n for n in sizes if n))
-    return Work(work.x[at], work.y[at], kept, int(np.count_nonzero(mine < work.carried)))
-
-
-@dataclass(frozen=True)
-class Part:
-    """What rank `rank` of `size` computes of a plan: of each batch its share, where it has one."""
-
-    plan: Plan
-    rank: int
-    size: int
-
-    def length(self, epoch: int) -> int:
-        return self.plan.length(epoch)
-
-    def targets(self, epoch: int) -> int:
-        return self.plan.targets(epoch)
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
-        for work in self.plan.batches(epoch, start):
-            if self.rank < work.steps.B:
-                yield share(work, self.rank, self.size)

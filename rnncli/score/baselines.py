@@ -13,14 +13,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.batches import stream
 from rnncli.lm.ngram import KneserNey
 from rnncli.score.scoring import Split
+from rnncli.seeds import Purpose, rng
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
-RESAMPLE = 17  # what a random stream is for; see rnncli.data.batches
 BASELINES = ("uniform", "unigram", "kn2", "kn3", "kn4", "kn5")
 BLOCK = 256  # tokens of a stream that are drawn together in a resample
 
@@ -100,9 +99,9 @@ def compare(a: Array, b: Array, starts: Array) -> Difference:
 
 def bootstrap(amounts: Array, sizes: Array, resamples: int = 2000, seed: int = 0) -> Difference:
     """The sum of amounts (documents,) over that of sizes, documents drawn anew (Koehn 2004)."""
-    rng, documents, means = stream(seed, RESAMPLE), len(sizes), []
+    draws, documents, means = rng(seed, Purpose.RESAMPLE), len(sizes), []
     for _ in range(resamples):
-        drawn = rng.integers(documents, size=documents)
+        drawn = draws.integers(documents, size=documents)
         means.append(amounts[drawn].sum() / max(1.0, sizes[drawn].sum()))
     low, high = np.quantile(means, [0.025, 0.975])
     return Difference(float(amounts.sum() / sizes.sum()), float(low), float(high))

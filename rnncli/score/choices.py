@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
 from rnncli.generation.text import Sample
-from rnncli.lm.mixture import Reader
+from rnncli.lm.mixture import Mixture
 
 Array = NDArray[Any]
 
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
     alternatives: list[tuple[int, float]]  # the most probable tokens, and their log-probabilities
 
 
-def choices(reader: Reader, sample: Sample, alternatives: int = 0) -> list[Choice]:
+def choices(reader: Mixture, sample: Sample, alternatives: int = 0) -> list[Choice]:
     """The choice that each id of a sample was, with the most probable `alternatives`.
 
     Of equally probable tokens the one with the lower id goes first.

@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 
 def fingerprint(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
     """What tells this text under this vocabulary from any other: SHA-256 (hex)."""
-    digest = hashlib.sha256(tokenizer.hash.encode())
+    digest = hashlib.sha256(tokenizer.fingerprint.encode())
     for start in range(0, len(ids), BLOCK):
         digest.update(ids[start : start + BLOCK].astype("<u4").tobytes())
     return digest.hexdigest()

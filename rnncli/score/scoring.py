@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.batches import Plan, Sentences, Work
-from rnncli.errors import DataError
+from rnncli.data.batches import ALONE, BatchPlan, Lanes, Sentences
 from rnncli.nn import Batch, Model, State, Steps
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.version import __version__
@@ -24,7 +23,6 @@ from rnncli.version import __version__
 Array = NDArray[Any]
 
 GROUP, WINDOW = 64, 64  # sequences and steps that are scored together
-ALONE = 2048  # steps at a time of a single sequence
 POOL = 4096  # units or texts that are sorted by length together
 LETTERS = 1 << 22  # characters of such a pool of texts
 
@@ -122,12 +120,17 @@ def _exp(nats: float, tokens: int) -> float:
 
 def signature(tokenizer: Tokenizer) -> str:
     """The settings that a figure depends on, in one line: only like can be compared with like."""
-    vocabulary = f"{len(tokenizer)}:{tokenizer.vocabulary.hash[:8]}"
+    vocabulary = f"{len(tokenizer)}:{tokenizer.vocabulary.fingerprint[:8]}"
     return f"ppl|tok:{tokenizer.signature}|vocab:{vocabulary}|rnncli:{__version__}"
 
 
 def score_plan(
-    model: Model, tokenizer: Tokenizer, plan: Plan, chars: int = 0, bytes: int = 0, units: int = 0
+    model: Model,
+    tokenizer: Tokenizer,
+    plan: BatchPlan,
+    chars: int = 0,
+    bytes: int = 0,
+    units: int = 0,
 ) -> Score:
     """The score of all batches of a plan's first epoch, the state carried as each batch says."""
     total = Score(chars=chars, bytes=bytes, units=units)
@@ -185,7 +188,7 @@ def score_ids(tokenizer: Tokenizer, ids: Array, nats: Array) -> Score:
     )
 
 
-class Told(NamedTuple):
+class ScoredText(NamedTuple):
     """A text with the nats of each of its ids (n,), nan where none counts: as it was scored."""
 
     text: str
@@ -196,7 +199,7 @@ class Told(NamedTuple):
 
 def text_nats(
     model: Model, tokenizer: Tokenizer, texts: Iterable[str], *, carried: bool = False
-) -> Iterator[Told]:
+) -> Iterator[ScoredText]:
     """The nats of each id of each text, in order, in memory that does not grow with their number.
 
     Each text is cut into units by the tokenizer's rule, each from a fresh state. With `carried`,
@@ -219,7 +222,7 @@ def text_nats(
         end = 0
         for text, part, length in zip(pool, parts, lengths, strict=True):
             begin, end = end, end + length
-            yield Told(text, len(part), ids[begin:end], nats[begin:end])
+            yield ScoredText(text, len(part), ids[begin:end], nats[begin:end])
 
 
 def score_texts(
@@ -230,7 +233,7 @@ def score_texts(
         yield score_told(tokenizer, told)
 
 
-def score_told(tokenizer: Tokenizer, told: Told) -> Score:
+def score_told(tokenizer: Tokenizer, told: ScoredText) -> Score:
     """The score of one text."""
     text = told.text
     size = len(text) if text.isascii() else len(text.encode())
@@ -263,42 +266,6 @@ def _units(tokenizer: Tokenizer, text: str) -> list[Array]:
     return [np.concatenate([bos, unit, eos]) for unit in units]
 
 
-@dataclass(frozen=True)
-class Lanes:
-    """A plan of `B` parts of one stream side by side, of equal length within one token.
-
-    Unlike `batches.Consecutive` it leaves no token over at the end.
-    """
-
-    ids: Array  # (n,)
-    B: int
-
-    def _lanes(self) -> tuple[Array, Array, int]:
-        """The first id and the number of predictions of each lane, longest first; their window."""
-        predicted = len(self.ids) - 1
-        if predicted < 1:
-            raise DataError("there is no token to predict: the text needs two tokens or more.")
-        B = max(1, min(self.B, predicted))
-        lengths = predicted // B + (np.arange(B) < predicted % B)
-        return np.cumsum(lengths) - lengths, lengths, max(WINDOW, ALONE // B)
-
-    def length(self, epoch: int) -> int:
-        _, lengths, T = self._lanes()
-        return -(-int(lengths[0]) // T)
-
-    def targets(self, epoch: int) -> int:
-        return len(self.ids) - 1
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Work]:
-        firsts, lengths, T = self._lanes()
-        for k in range(start, self.length(epoch)):
-            alive = int(np.count_nonzero(lengths > k * T))
-            steps = Steps.of_lengths(np.minimum(lengths[:alive] - k * T, T).tolist())
-            at = np.concatenate([firsts[:n] + k * T + t for t, n in enumerate(steps.sizes)])
-            x, y = self.ids[at].astype(np.int64), self.ids[at + 1].astype(np.int64)
-            yield Work(x, y, steps, alive if k else 0)
-
-
 def _pools(model: Model, split: Split) -> Iterator[tuple[Array, Array]]:
     """The ids of a pool of units at a time, and their nats, each unit from a fresh state."""
     for first in range(0, len(split.starts) - 1, POOL):
@@ -315,7 +282,7 @@ def _fresh(model: Model, ids: Array, starts: Array) -> Array:
         return nats
     plan = Sentences(np.arange(len(ids)), starts, GROUP, WINDOW, seed=0, shuffle=False)
 
-    def works() -> Iterator[Work]:
+    def works() -> Iterator[Batch]:
         for work in plan.batches(0):
             places.append(work.y)
             yield work._replace(x=ids[work.x].astype(np.int64), y=ids[work.y].astype(np.int64))
@@ -331,12 +298,12 @@ def _onward(model: Model, ids: Array, state: State | None) -> tuple[Array, State
     for at in range(1, len(ids), ALONE):
         y = ids[at : at + ALONE].astype(np.int64)
         x = ids[at - 1 : at - 1 + len(y)].astype(np.int64)
-        work = Work(x, y, Steps.dense(len(y), 1), 0 if state is None else 1)
+        work = Batch(x, y, Steps.dense(len(y), 1), 0 if state is None else 1)
         nats[at : at + len(y)], state = _nats(model, work, state)
     return nats, state
 
 
-def _predictions(model: Model, works: Iterable[Work]) -> Iterator[tuple[Work, Array]]:
+def _predictions(model: Model, works: Iterable[Batch]) -> Iterator[tuple[Batch, Array]]:
     """Each batch with the nats of its targets in float64, the state carried as it says."""
     state: State | None = None
     for work in works:
@@ -344,8 +311,8 @@ def _predictions(model: Model, works: Iterable[Work]) -> Iterator[tuple[Work, Ar
         yield work, nats
 
 
-def _nats(model: Model, work: Work, before: State | None) -> tuple[Array, State]:
+def _nats(model: Model, work: Batch, before: State | None) -> tuple[Array, State]:
     """The nats of a batch's targets in float64, and the state after it."""
     state = model.state_from(before, work.carried, work.steps.B)
-    nats, state = model.nats(Batch(work.x, work.y, work.steps), state)
+    nats, state = model.nats(work, state)
     return np.where(np.isnan(nats), np.inf, nats.astype(np.float64)), state

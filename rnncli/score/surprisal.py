@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn import Model, State, Steps
-from rnncli.text.pretokenizer import BOS, ENDS, EOS, Rule
+from rnncli.text.pretokenizer import BOS, ENDS, EOS, Pretokenizer
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -159,7 +159,7 @@ def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
         yield Unit(ids, found)
 
 
-def pieces(rule: Rule, text: str) -> list[tuple[str, str]]:
+def pieces(rule: Pretokenizer, text: str) -> list[tuple[str, str]]:
     """For each token of a unit of text the white space before it, and what stands in the text.
 
     Where case or composition change the length of a word, its tokens stand for themselves.
@@ -184,7 +184,7 @@ def pieces(rule: Rule, text: str) -> list[tuple[str, str]]:
     return found
 
 
-def token_name(rule: Rule, token: str) -> str:
+def token_name(rule: Pretokenizer, token: str) -> str:
     r"""A token to look at: a byte that is no ASCII character as \xNN."""
     if rule.level == "byte" and len(token) == 1 and not token.isascii():
         return f"\\x{ord(token):02x}"

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from rnncli.text.pretokenizer import DENSE, ENDS, LETTER, SPECIALS, UNK, Rule, when_needed
+from rnncli.text.pretokenizer import DENSE, ENDS, LETTER, SPECIALS, UNK, Pretokenizer, when_needed
 
 
 class Decoder(Protocol):
@@ -22,7 +22,7 @@ class Decoder(Protocol):
         ...
 
 
-def decoder(rule: Rule, token: Callable[[int], str]) -> Decoder:
+def decoder(rule: Pretokenizer, token: Callable[[int], str]) -> Decoder:
     """A decoder for text that `rule` cut; `token` gives the token of an id."""
     if rule.level == "word":
         return _WordDecoder(rule, token)
@@ -85,7 +85,7 @@ class _WordDecoder:
 
     context = 16  # tokens of the current chunk that a cut can depend on
 
-    def __init__(self, rule: Rule, token: Callable[[int], str]) -> None:
+    def __init__(self, rule: Pretokenizer, token: Callable[[int], str]) -> None:
         self._rule, self._token = rule, token
         self._chunk: deque[str] = deque(maxlen=self.context)  # tokens since the last space
         self._inside: set[str] = set()  # quotation marks that are open

@@ -1,7 +1,7 @@
 """Where text is cut: into units (sentences, documents), and a unit into tokens.
 
-A `Rule` stands in every data and model file, so that a text is cut the same way for ever; a change
-of the patterns is a new version of it. It does not know of vocabularies or ids.
+A `Pretokenizer` stands in every data and model file, so that a text is cut the same way for ever;
+a change of the patterns is a new version of it. It does not know of vocabularies or ids.
 """
 
 import unicodedata
@@ -74,7 +74,7 @@ _SENTENCE_END = when_needed(
 
 
 @dataclass(frozen=True)
-class Rule:
+class Pretokenizer:
     """How text is cut into units, and a unit into tokens."""
 
     level: str = "word"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.text import detokenizer
-from rnncli.text.pretokenizer import ENDS, SPECIALS, Rule
+from rnncli.text.pretokenizer import ENDS, SPECIALS, Pretokenizer
 
 _UTF32 = f"utf-32-{sys.byteorder[0]}e"  # le or be: that of this machine
 WORD_VOCABULARY = 8000  # tokens, special ones included, when no size is given
@@ -51,7 +51,7 @@ class _Ids(dict[str, int]):
 class Coder:
     """Text -> numbers of its tokens as uint32 bytes; each distinct piece is looked up only once."""
 
-    def __init__(self, rule: Rule, numbers: Mapping[str, int]) -> None:
+    def __init__(self, rule: Pretokenizer, numbers: Mapping[str, int]) -> None:
         self._rule = rule
         self._number = numbers.__getitem__
         self._chunk = _Chunks(self._split).__getitem__
@@ -108,7 +108,7 @@ class Vocabulary:
     def from_counts(
         cls,
         counts: Mapping[str, int],
-        rule: Rule,
+        rule: Pretokenizer,
         *,
         units: int,
         size: int | None = None,
@@ -144,7 +144,7 @@ class Vocabulary:
         return {token: number for number, token in enumerate(self.tokens)}
 
     @cached_property
-    def hash(self) -> str:
+    def fingerprint(self) -> str:
         """SHA-256 (hex) of the tokens in order."""
         arrays = self.to_arrays()
         data = arrays["vocab.ends"].astype("<i8").tobytes() + arrays["vocab.text"].tobytes()
@@ -161,7 +161,7 @@ class Vocabulary:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], rule: Rule, where: str
+        cls, arrays: Mapping[str, NDArray[Any]], rule: Pretokenizer, where: str
     ) -> "Vocabulary":
         """The inverse of `to_arrays`; raises ArtefactError, naming `where`, if it is unsound."""
         for name, dtype in _MEMBERS.items():
@@ -203,7 +203,7 @@ _MEMBERS = {"vocab.text": np.uint8, "vocab.ends": np.int64, "vocab.counts": np.i
 class Tokenizer:
     """A rule and a vocabulary: text to ids and back."""
 
-    def __init__(self, rule: Rule, vocabulary: Vocabulary) -> None:
+    def __init__(self, rule: Pretokenizer, vocabulary: Vocabulary) -> None:
         self.rule = rule
         self.vocabulary = vocabulary
         marked = rule.unit != "stream"
@@ -224,7 +224,7 @@ class Tokenizer:
         lower: bool | None = None,
     ) -> "Tokenizer":
         """A tokenizer whose vocabulary is that of `texts`; words are lowered unless told not to."""
-        rule = Rule(level, unit, level == "word" if lower is None else lower)
+        rule = Pretokenizer(level, unit, level == "word" if lower is None else lower)
         pieces: Counter[str] = Counter()
         units = 0
         for text in texts:
@@ -277,21 +277,25 @@ class Tokenizer:
         return self.rule.signature
 
     @cached_property
-    def hash(self) -> str:
+    def fingerprint(self) -> str:
         """SHA-256 (hex) of rule and vocabulary: equal if and only if the ids mean the same."""
-        return hashlib.sha256(f"{self.signature} {self.vocabulary.hash}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{self.signature} {self.vocabulary.fingerprint}".encode()
+        ).hexdigest()
 
     def require(self, other: "Tokenizer", where: str) -> None:
         """Raise DataError, naming the file `where`, unless its ids mean the same as these."""
-        if other.hash != self.hash:
-            raise DataError(f"{where}: its vocabulary ({other.hash[:12]}) is not the model's "
-                            f"({self.hash[:12]}). Tokenize with --vocab MODEL.")  # fmt: skip
+        if other.fingerprint != self.fingerprint:
+            raise DataError(
+                f"{where}: its vocabulary ({other.fingerprint[:12]}) is not the model's "
+                f"({self.fingerprint[:12]}). Tokenize with --vocab MODEL."
+            )
 
     def to_header(self) -> dict[str, Any]:
         """What stands under `tokenizer` in the header of a data or model file."""
         rule = self.rule
         return {"level": rule.level, "unit": rule.unit, "lower": rule.lower,
-                "version": rule.version, "size": len(self), "hash": self.hash}  # fmt: skip
+                "version": rule.version, "size": len(self), "hash": self.fingerprint}  # fmt: skip
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The vocabulary as members `vocab.text`, `vocab.ends`, `vocab.counts`."""
@@ -312,10 +316,10 @@ class Tokenizer:
             if type(part.get(name)) is not kind:
                 raise ArtefactError(f"{where}: tokenizer {name} is missing or no {kind.__name__}.")
         try:
-            rule = Rule(part["level"], part["unit"], part["lower"], part["version"])
+            rule = Pretokenizer(part["level"], part["unit"], part["lower"], part["version"])
         except ConfigError as error:
             raise ArtefactError(f"{where}: {error}") from None
         tokenizer = cls(rule, Vocabulary.from_arrays(arrays, rule, where))
-        if part.get("size") != len(tokenizer) or part.get("hash") != tokenizer.hash:
+        if part.get("size") != len(tokenizer) or part.get("hash") != tokenizer.fingerprint:
             raise ArtefactError(f"{where}: header and vocabulary do not belong together.")
         return tokenizer

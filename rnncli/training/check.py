@@ -22,9 +22,9 @@ from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import gradcheck
 from rnncli.nn.gradcheck import Comparison
-from rnncli.nn.model import Batch, Gradient, Model
+from rnncli.nn.model import Gradient, Model
 from rnncli.nn.optim import RULES, clip_norm, update
-from rnncli.nn.packed import Steps
+from rnncli.nn.packed import Batch, Steps
 from rnncli.nn.params import Params
 from rnncli.text.tokenizer import Tokenizer
 
@@ -163,7 +163,7 @@ def _round_trip(model: Model, tokenizer: Tokenizer, seed: int) -> Finding:
     batch = _batch(model.config, Steps.dense(8, 4), seed)
     same = (
         read.model.config == model.config
-        and read.tokenizer.hash == tokenizer.hash
+        and read.tokenizer.fingerprint == tokenizer.fingerprint
         and bool(np.array_equal(read.model.params.flat, model.params.flat))
         and _mean_nats(read.model, batch) == _mean_nats(model, batch)
     )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Config, Recipe
-from rnncli.data.batches import Plan, Sentences
+from rnncli.data.batches import BatchPlan, Sentences
 from rnncli.data.dataset import Dataset
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.optim import RULES
@@ -35,7 +35,7 @@ BUSY = 0.7  # of a core is what a process has where nothing else runs, and more
 FLOAT = 4  # bytes
 
 
-class Part(NamedTuple):
+class SplitPrefix(NamedTuple):
     """Some units of a split, as a split."""
 
     ids: Array
@@ -172,7 +172,7 @@ def flops(config: Config) -> dict[str, int]:
     return counts
 
 
-def _longest(plan: Plan, bptt: int) -> int:
+def _longest(plan: BatchPlan, bptt: int) -> int:
     """Steps of the longest batch."""
     if not isinstance(plan, Sentences):
         return bptt
@@ -193,15 +193,15 @@ class Probe(NamedTuple):
     busy: float  # the share of the time in which this process computed
 
 
-def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
+def _steps(run: TrainRun, plan: BatchPlan, processes: int, seconds: float) -> Probe:
     """Take steps of a copy of the run; those that warm memory and caches up do not count."""
     recipe = replace(run.recipe, epochs=None, max_steps=1 << 60, max_time=None, patience=0)
     params = run.model.params
     model = Model(run.model.config, params.like(params.flat.copy()))
     slots = {name: slot.copy() for name, slot in run.slots.items()}
     copy = replace(run, model=model, slots=slots, recipe=recipe, history=list(run.history))
-    crew = min(processes, recipe.shards, recipe.batch)
-    crew = crew if sys.platform.startswith("linux") else 1
+    pool = min(processes, recipe.shards, recipe.batch)
+    pool = pool if sys.platform.startswith("linux") else 1
     before = _resident()
     reports = train(copy, plan, processes=processes)
     begun, warm, steps, tokens = time.perf_counter(), 0, 0, 0
@@ -220,7 +220,7 @@ def _steps(run: TrainRun, plan: Plan, processes: int, seconds: float) -> Probe:
     reports.close()
     vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.rule].slots)
     grown = _peak() - before - vector * (copies + min(recipe.shards, recipe.batch))
-    return Probe(rate, steps, crew, (crew - 1) * max(0, grown), vector * copies, busy)
+    return Probe(rate, steps, pool, (pool - 1) * max(0, grown), vector * copies, busy)
 
 
 def _validation(session: Session, dataset: Dataset, rate: float, processes: int) -> float:
@@ -233,9 +233,9 @@ def _validation(session: Session, dataset: Dataset, rate: float, processes: int)
     if len(valid.ids) > most:
         if len(valid.starts) > 2:
             units = max(1, int(np.searchsorted(valid.starts, most)))
-            part = Part(valid.ids[: int(valid.starts[units])], valid.starts[: units + 1])
+            part = SplitPrefix(valid.ids[: int(valid.starts[units])], valid.starts[: units + 1])
         else:
-            part = Part(valid.ids[:most], np.array([0, most]))
+            part = SplitPrefix(valid.ids[:most], np.array([0, most]))
     judge = validator(dataset.tokenizer, part, recipe, processes=processes)
     start = time.perf_counter()
     judge(session.run.model)

@@ -1,6 +1,6 @@
 """The training loop: truncated BPTT, clipping, an update, validation, early stopping.
 
-`train` is a generator: it takes one step, yields a `Report`, and whoever called it prints, saves or
+`train` is a generator: it takes one step, yields a `Event`, and whoever called it prints, saves or
 stops. A `TrainRun` is all that a resume needs. Shuffling and dropout draw from streams named by
 (seed, purpose, step), so there is no generator state to save. Knows no files and no terminal.
 """
@@ -18,24 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Recipe
-from rnncli.data.batches import Consecutive, Plan, Random, Sentences, Work, stream
+from rnncli.data.batches import BatchPlan, Consecutive, Random, Sentences
 from rnncli.errors import DivergenceError
 from rnncli.nn.model import Model
 from rnncli.nn.optim import RULES, schedule
+from rnncli.nn.packed import Batch
 from rnncli.nn.stack import State
 from rnncli.parallel.mpi import Comm
+from rnncli.seeds import Purpose, rng
 from rnncli.training.step import Stepper
 
 Array = NDArray[Any]
 
-RESET = 5  # what a random stream is for; batches.py has the others
 # Default length of a run: whole epochs of about AUTO_TOKENS tokens together, at most AUTO_EPOCHS of
 # them, or more where AUTO_STEPS steps take more.
 AUTO_TOKENS, AUTO_EPOCHS, AUTO_STEPS = 12_000_000, 40, 1000
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
 
-def make_plan(recipe: Recipe, ids: Array, starts: Array) -> Plan:
+def make_plan(recipe: Recipe, ids: Array, starts: Array) -> BatchPlan:
     """The batches that a recipe asks for: ids (n,), starts (units + 1,)."""
     batching = recipe.batching
     if batching == "auto":
@@ -49,7 +50,7 @@ def make_plan(recipe: Recipe, ids: Array, starts: Array) -> Plan:
     )
 
 
-def machine() -> str:
+def platform_name() -> str:
     """What rounding depends on here: NumPy, and the kind of processor."""
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     return f"NumPy {np.__version__}, {platform.machine()}, {' '.join(found[-1:])}"
@@ -82,7 +83,7 @@ class TrainRun:
     finished: str = ""  # why the run ended by itself
     ranks: int = 1  # that compute it
     parent: str = ""  # the identity of the model that it began with
-    machine: str = field(default_factory=machine)
+    machine: str = field(default_factory=platform_name)
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -103,7 +104,7 @@ class TrainRun:
         return Model(self.model.config, self.model.params.like(flat))
 
 
-class Report(NamedTuple):
+class Event(NamedTuple):
     """One line of progress."""
 
     kind: Literal["step", "valid", "epoch", "rollback", "end"]
@@ -120,16 +121,16 @@ class Report(NamedTuple):
 
 def train(
     run: TrainRun,
-    plan: Plan,
+    plan: BatchPlan,
     validate: Callable[[Model], float] | None = None,
     *,
     comm: Comm | None = None,
     processes: int = 1,
     clock: Callable[[], float] = time.monotonic,
-) -> Generator[Report, None, None]:
+) -> Generator[Event, None, None]:
     """Train until the recipe's limits, the patience, or the caller has had enough.
 
-    `run` is whole at every yield; among several ranks, once `stepper.whole` has gathered its state.
+    `run` is whole at every yield; among several ranks, once `gather_state` has been called.
     `validate` gives the mean nats a token of a model on held-out text; without it the last model
     counts as the best. `processes` share the work of each step on this machine, and do not change
     the result; the ranks of `comm` share it with other machines, and change its rounding.
@@ -154,15 +155,15 @@ def train(
         """The share of the run that is done, by steps or by the clock, whichever is further."""
         share = run.step / total if total else 0.0
         if recipe.max_time:
-            share = max(share, done + stepper.comm.tell(clock() - begun) / recipe.max_time)
+            share = max(share, done + stepper.comm.bcast(clock() - begun) / recipe.max_time)
         return min(1.0, share)
 
-    def judge() -> Report:
+    def judge() -> Event:
         try:
             nats = _validate(run, validate)
         except DivergenceError as error:
             return _roll_back(run, run.step, error)
-        return Report("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
+        return Event("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
 
     def due() -> bool:
         return run.step % every == 0 if every else run.batch == 0
@@ -170,7 +171,7 @@ def train(
     def judged() -> bool:
         return bool(run.history) and run.history[-1]["step"] == run.step
 
-    def owed() -> Iterator[Report]:
+    def owed() -> Iterator[Event]:
         """What follows the last step and was not done yet: a run may be saved at any yield."""
         if validate and run.step and due() and not judged():
             yield judge()
@@ -202,12 +203,12 @@ def train(
         elif not validate:
             run.best = run.candidate.copy()
         run.finished = reason
-        yield Report("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
+        yield Event("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
     finally:
         stepper.close()
 
 
-def total_steps(recipe: Recipe, plan: Plan) -> int | None:
+def total_steps(recipe: Recipe, plan: BatchPlan) -> int | None:
     """How many steps a run takes; None when only the clock ends it.
 
     Without any limit a run takes about 12 million tokens, at least one epoch and at most 40, but
@@ -225,7 +226,7 @@ def total_steps(recipe: Recipe, plan: Plan) -> int | None:
     return min(limits) if limits else None
 
 
-def valid_every(recipe: Recipe, plan: Plan) -> int:
+def valid_every(recipe: Recipe, plan: BatchPlan) -> int:
     """Steps between validations; 0 means the end of each epoch."""
     if recipe.valid_every is None:
         return min(plan.length(0), VALID_EVERY)
@@ -243,7 +244,7 @@ def _ended(run: TrainRun, total: int | None) -> str:
     return ""
 
 
-def _step(run: TrainRun, work: Work, stepper: Stepper, usual: float, keep: bool) -> Report:
+def _step(run: TrainRun, work: Batch, stepper: Stepper, usual: float, keep: bool) -> Event:
     """Take one update: gradient of the batch, clip, rule.
 
     `usual` is the mean number of targets of a batch in this epoch. With the loss "token" a batch
@@ -256,7 +257,7 @@ def _step(run: TrainRun, work: Work, stepper: Stepper, usual: float, keep: bool)
     weight = targets / usual if recipe.loss == "token" else 1.0
     nats, state = stepper.gradient(work, _carried(run), scale, (recipe.seed, run.step))
     nats = stepper.comm.total(nats) / targets
-    norm = stepper.gather()
+    norm = stepper.reduce()
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise DivergenceError(
             f"the loss is no longer finite at step {step} (loss {nats}, gradient norm {norm})."
@@ -276,10 +277,10 @@ def _step(run: TrainRun, work: Work, stepper: Stepper, usual: float, keep: bool)
     run.tokens += targets
     run.epoch_nats += nats * targets
     run.epoch_tokens += targets
-    return Report("step", step, run.epoch, run.progress, nats, targets, norm, rate)
+    return Event("step", step, run.epoch, run.progress, nats, targets, norm, rate)
 
 
-def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Report:
+def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Event:
     """Put back the last good parameters; go on from there, if the recipe lets it, or raise."""
     good = run.best if run.good is None else run.good
     assert good is not None
@@ -294,7 +295,7 @@ def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Report:
     run.rollbacks, run.since, run.rate_factor = run.rollbacks + 1, step, run.rate_factor / 2
     row = {"step": step, "epoch": run.epoch, "rollback": run.rollbacks}
     run.history.append({**row, "rate_factor": run.rate_factor})
-    return Report("rollback", step, run.epoch, run.progress, run.best_nats, rate=run.rate_factor,
+    return Event("rollback", step, run.epoch, run.progress, run.best_nats, rate=run.rate_factor,
                   reason=str(error))  # fmt: skip
 
 
@@ -303,7 +304,8 @@ def _carried(run: TrainRun) -> State | None:
     state, rate = run.state, run.recipe.reset
     if state is None or not rate:
         return state
-    keep = stream(run.recipe.seed, RESET, run.step).random(state.h.shape[-1]) >= rate
+    drawn = rng(run.recipe.seed, Purpose.RESET, run.step).random(state.h.shape[-1])
+    keep = drawn >= rate
     return State(state.h * keep, None if state.c is None else state.c * keep)
 
 
@@ -332,9 +334,9 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
     return nats
 
 
-def _end_epoch(run: TrainRun) -> Report:
+def _end_epoch(run: TrainRun) -> Event:
     nats = run.epoch_nats / run.epoch_tokens
     if run.recipe.schedule == "halve-on-rise" and nats > run.last_epoch_nats:
         run.rate_factor *= run.recipe.factor
     run.last_epoch_nats, run.epoch_nats, run.epoch_tokens = nats, 0.0, 0
-    return Report("epoch", run.step, run.epoch, run.progress, nats)
+    return Event("epoch", run.step, run.epoch, run.progress, nats)

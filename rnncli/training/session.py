@@ -7,38 +7,36 @@ its settings (`settings_for`), the `Session`, and the function that validates.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rnncli.config.settings import Config, Recipe
-from rnncli.data.batches import Guarded, Plan, Sentences
-from rnncli.data.dataset import Dataset, Split
-from rnncli.data.mapped import blocks
+from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
+from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
-from rnncli.generation.sampling import Filters, Sample
+from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate as draw
+from rnncli.generation.text import Sample
 from rnncli.lm.language_model import LanguageModel, load, resume, save
 from rnncli.nn.model import Model
 from rnncli.nn.threads import cores, one_blas_thread
 from rnncli.nn.transfer import carried_over, match
 from rnncli.parallel.mpi import Comm
-from rnncli.parallel.processes import Crew, Part
-from rnncli.score.scoring import GROUP, WINDOW, Lanes, Score, score_plan, score_split, score_texts
+from rnncli.parallel.processes import WorkerPool
+from rnncli.score.scoring import GROUP, WINDOW, Score, score_plan, score_split, score_texts
 from rnncli.score.scoring import Split as Units
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import presets
-from rnncli.training.loop import Report, TrainRun, make_plan
+from rnncli.training.loop import Event, TrainRun, make_plan
 from rnncli.training.loop import train as steps
-from rnncli.training.step import whole
+from rnncli.training.shards import ShardedPlan
+from rnncli.training.step import gather_state
 
 __all__ = [
     "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
-    "settings_from", "split_for", "train",
+    "settings_from", "train",
 ]  # fmt: skip
 
 LIMITS = (  # may change on a resume
@@ -69,7 +67,7 @@ class Session:
         """Write the best model and the run: rank 0 does, and all take part."""
         run = self.run
         if run.state is not None:
-            run.state = whole(run.state, run.recipe.shards, self.comm)
+            run.state = gather_state(run.state, run.recipe.shards, self.comm)
         if self.comm.rank == 0:
             save(path, self.best(), run)
 
@@ -148,7 +146,7 @@ def fresh(
         rows = match(old.vocabulary.tokens, new.vocabulary.tokens).rows
         model = Model(config, carried_over(start.model, rows).params)
     run = TrainRun.start(model, recipe.shared_by(ranks))
-    run.ranks, run.parent = ranks, "" if start is None else identity(start)
+    run.ranks, run.parent = ranks, "" if start is None else start.fingerprint
     return run
 
 
@@ -171,8 +169,8 @@ def begin(
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
         raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
-    data = fingerprint(dataset)
-    if data["hash"] != comm.tell(data["hash"]):
+    data = {"hash": dataset.fingerprint, "inputs": dataset.header.get("inputs", [])}
+    if data["hash"] != comm.bcast(data["hash"]):
         raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
     if run is None:
         run = fresh(dataset, config, recipe, comm.size, start)
@@ -186,13 +184,6 @@ def begin(
         validate = validator(tokenizer, valid, recipe, comm, processes, dataset.still)
     language = LanguageModel(run.result, tokenizer, carried, data, run.history)
     return Session(language, run, plan, validate, comm)
-
-
-def identity(language: LanguageModel) -> str:
-    """What tells one language model from another: SHA-256 (hex) of vocabulary and parameters."""
-    digest = hashlib.sha256(language.tokenizer.hash.encode())
-    digest.update(np.ascontiguousarray(language.model.params.flat).data)
-    return digest.hexdigest()
 
 
 def validator(
@@ -209,7 +200,7 @@ def validator(
     once the split's file is not what it was.
     """
     comm = comm or Comm()
-    held: Plan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
+    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
     if tokenizer.bos is None or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
     held = Guarded(held, still)
@@ -217,21 +208,15 @@ def validator(
 
     def validate(model: Model) -> float:
         def shard(k: int) -> Score:
-            return score_plan(model, tokenizer, Part(held, k, recipe.shards))
+            return score_plan(model, tokenizer, ShardedPlan(held, k, recipe.shards))
 
-        with Crew(shard, min(processes, len(mine))) as crew:  # a fork has the model of this moment
-            score = sum(crew.map(mine), Score())
+        with WorkerPool(
+            shard, min(processes, len(mine))
+        ) as pool:  # a fork has the model of this moment
+            score = sum(pool.map(mine), Score())
         return comm.total(score.nats) / comm.total(score.tokens)
 
     return validate
-
-
-def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """What tells one training text from another: vocabulary and training ids."""
-    digest = hashlib.sha256(dataset.tokenizer.hash.encode())
-    for block in blocks(dataset.splits["train"].ids):
-        digest.update(block.tobytes())
-    return {"hash": digest.hexdigest(), "inputs": dataset.header.get("inputs", [])}
 
 
 def train(
@@ -241,7 +226,7 @@ def train(
     start: LanguageModel | None = None,
     output: str | Path | None = None,
     threads: int | None = None,
-    on_report: Callable[[Report], None] | None = None,
+    on_report: Callable[[Event], None] | None = None,
     **settings: Any,
 ) -> LanguageModel:
     """Train a language model on a data file; settings are the fields of `Config` and `Recipe`.
@@ -285,25 +270,10 @@ def evaluate(
         if total is None or not total.tokens:
             raise DataError("there is no text to score.")
         return total
-    part = split_for(language, data, split)
+    part = data.split_for(language.tokenizer, split)
     return score_split(language.model, language.tokenizer, part, carried=language.carried)
 
 
-def split_for(language: LanguageModel, data: Dataset, split: str) -> Split:
-    """A split of a data file, if the language model knows its vocabulary; else DataError."""
-    if data.tokenizer.hash != language.tokenizer.hash:
-        raise DataError(
-            f"{data.path}: its vocabulary ({data.tokenizer.hash[:12]}) is not the model's "
-            f"({language.tokenizer.hash[:12]}). Tokenize with --vocab and the model's data file."
-        )
-    if split not in data.splits:
-        raise DataError(
-            f'{data.path}: there is no split "{split}" (it has {", ".join(data.splits)}).'
-        )
-    return data.splits[split]
-
-
-@one_blas_thread()
 def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
     """Texts that the model writes after `prefix`; options of `sampling.generate`.
 

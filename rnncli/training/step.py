@@ -15,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Recipe
-from rnncli.data.batches import Work, stream
-from rnncli.nn.model import Batch, Model
-from rnncli.nn.optim import PIECE, Share, gather, shares, update
+from rnncli.nn.model import Model
+from rnncli.nn.optim import PIECE, UpdatePart, add_and_norm, update, update_parts
+from rnncli.nn.packed import Batch
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
 from rnncli.nn.threads import keep_memory
 from rnncli.parallel.mpi import Comm
-from rnncli.parallel.processes import Crew, share, shared, shared_zeros
+from rnncli.parallel.processes import WorkerPool, shared, shared_zeros
+from rnncli.seeds import Purpose, rng
+from rnncli.training.shards import shard_of
 
 Array = NDArray[Any]
 
-DROPOUT = 4  # what a random stream is for; batches.py has the others
 WORTH = 1 << 19  # parameters from which on an update is cut into parts
 
 
@@ -57,31 +58,33 @@ class Stepper:
         mine = max(1, len(self._mine(self.shards)))
         zeros = shared_zeros if processes > 1 else np.zeros_like
         self.grads = [layout.like(zeros(layout.flat)) for _ in range(mine)]
-        self.crew = Crew(self._do, min(processes, mine))
+        self.pool = WorkerPool(self._do, min(processes, mine))
         pieces = -(-len(layout.flat) // PIECE)
-        count = self.crew.size if len(layout.flat) >= WORTH else 1
+        count = self.pool.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
         matrices = self.model.matrices() if recipe.rule == "muon" else []
-        self.updates = shares(len(layout.flat), matrices, self.crew.size if matrices else count)
+        self.updates = update_parts(
+            len(layout.flat), matrices, self.pool.size if matrices else count
+        )
 
     def gradient(
-        self, work: Work, carried: State | None, scale: float, seed: tuple[int, int] | None = None
+        self, work: Batch, carried: State | None, scale: float, seed: tuple[int, int] | None = None
     ) -> tuple[float, State]:
         """The summed nats of a batch and its last state; the gradient of each shard is kept.
 
         Sequences go on from `carried` as the batch says, the others from a fresh state. `seed`
-        (of the run, step) names the stream of each shard's dropout; None means no dropout.
+        (of the run, step) names the random numbers of each shard's dropout; None means no dropout.
         Both results are those of this rank's shards alone: the state of the others' is zero.
         """
         shards = min(self.shards, work.steps.B)
         mine = self._mine(shards)
         jobs: list[tuple[Any, ...]] = []
         for k in mine:
-            part = share(work, k, shards)
+            part = shard_of(work, k, shards)
             before = carried.take(slice(k, None, shards)) if part.carried and carried else None
             jobs.append(("_gradient", k, part, before, scale, seed))
-        answers = self.crew.map(jobs)
+        answers = self.pool.map(jobs)
         for grad in self.grads[len(mine) :]:
             grad.flat[:] = 0
         if shards == self.comm.size == 1:
@@ -94,26 +97,26 @@ class Stepper:
                     last.c[..., k::shards] = state.c
         return sum(nats for nats, _ in answers), last
 
-    def gather(self) -> float:
+    def reduce(self) -> float:
         """Add the gradients of all shards and ranks into the first; its norm."""
-        sums = self.crew.map([("_gather", part) for part in self.parts])
+        sums = self.pool.map([("_reduce", part) for part in self.parts])
         if self.comm.size > 1:
-            self.comm.add(self.grads[0].flat)
-            sums = [gather(self.grads[0].flat)]
+            self.comm.allreduce(self.grads[0].flat)
+            sums = [add_and_norm(self.grads[0].flat)]
         norm = math.sqrt(sum(value for part in sums for value in part))
-        return self.comm.tell(norm)  # another kind of processor may round another way
+        return self.comm.bcast(norm)  # another kind of processor may round another way
 
     def apply(self, norm: float, rate: float, step: int, weight: float = 1.0) -> None:
         """Clip the gradient, which has this norm, weigh it, and take step `step` (from 1)."""
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
-        self.crew.map([("_apply", share, factor, weight, rate, step) for share in self.updates])
+        self.pool.map([("_apply", part, factor, weight, rate, step) for part in self.updates])
         if self.recipe.rule == "muon" and self.comm.size > 1:  # products round in many ways
-            self.model.params.flat[:] = self.comm.tell(self.model.params.flat)
+            self.model.params.flat[:] = self.comm.bcast(self.model.params.flat)
 
     def close(self) -> None:
         """End the crew."""
-        self.crew.close()
+        self.pool.close()
 
     def _mine(self, shards: int) -> range:
         """The shards that this rank computes."""
@@ -124,29 +127,30 @@ class Stepper:
         return getattr(self, name)(*arguments)
 
     def _gradient(
-        self, k: int, work: Work, before: State | None, scale: float, seed: tuple[int, int] | None
+        self, k: int, work: Batch, before: State | None, scale: float, seed: tuple[int, int] | None
     ) -> tuple[float, State]:
         grad: Params = self.grads[k // self.comm.size]
         state = self.model.state_from(before, work.carried, work.steps.B)
-        rng = None if seed is None else stream(seed[0], DROPOUT, seed[1], k)
-        batch = Batch(work.x, work.y, work.steps)
+        drop = None if seed is None else rng(seed[0], Purpose.DROPOUT, seed[1], k)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers
-            out = self.model.gradients(batch, state, grad, rng=rng, scale=scale)
+            out = self.model.gradients(work, state, grad, rng=drop, scale=scale)
             return float(np.sum(out.nats, dtype=np.float64)), out.state
 
-    def _gather(self, part: slice) -> list[float]:
+    def _reduce(self, part: slice) -> list[float]:
         first, *others = (grad.flat[part] for grad in self.grads)
-        return gather(first, others)
+        return add_and_norm(first, others)
 
-    def _apply(self, share: Share, factor: float, weight: float, rate: float, step: int) -> None:
+    def _apply(
+        self, part: UpdatePart, factor: float, weight: float, rate: float, step: int
+    ) -> None:
         recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
         limit = recipe.clip * weight if recipe.clip_by == "element" else 0.0
         factor *= weight
         with np.errstate(over="ignore", invalid="ignore"):
-            update(recipe.rule, params, grad, self.slots, rate, step, recipe, factor, limit, share)
+            update(recipe.rule, params, grad, self.slots, rate, step, recipe, factor, limit, part)
 
 
-def whole(state: State, shards: int, comm: Comm) -> State:
+def gather_state(state: State, shards: int, comm: Comm) -> State:
     """The state of all sequences of a batch, of which each rank has those of its shards."""
     if comm.size == 1:
         return state
@@ -154,7 +158,7 @@ def whole(state: State, shards: int, comm: Comm) -> State:
 
     def gathered(part: Array) -> Array:
         part = np.where(mine, part, part.dtype.type(0))
-        comm.add(part)
+        comm.allreduce(part)
         return part
 
     return State(gathered(state.h), None if state.c is None else gathered(state.c))

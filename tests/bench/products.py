@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from shapes import SHAPES, SHARDS, rate
 
-from rnncli.parallel.processes import Crew
+from rnncli.parallel.processes import WorkerPool
 
 
 def products(shape: str, cell: str) -> list[tuple[int, int, int, int]]:
@@ -45,7 +45,7 @@ def measured(shape: str, cell: str, seconds: float, threads: int) -> float:
                 np.matmul(a, b, out=out)
 
     _, _, _, T, B = SHAPES[shape]
-    with Crew(shard, min(threads, SHARDS)) as crew:
+    with WorkerPool(shard, min(threads, SHARDS)) as crew:
 
         def step() -> int:
             crew.map(range(SHARDS))

@@ -58,17 +58,17 @@ def figures(shapes: list[str], rounds: int, seconds: float) -> Iterator[dict[str
                 "ms a step": round(step * 1e3, 1), "speed-up": round(gain, 2),
                 "of ideal": round(gain / ranks, 2),
             }  # fmt: skip
-        shares = {B: one}
+        update_parts = {B: one}
         for ranks in RANKS:
             row: dict[str, Any] = {"shape": shape, "ranks": ranks}
-            share = -(-B // ranks)
-            if share not in shares:
-                shares[share] = _children(1, "step", shape, share, seconds)["seconds"]
+            shard_of = -(-B // ranks)
+            if shard_of not in update_parts:
+                update_parts[shard_of] = _children(1, "step", shape, shard_of, seconds)["seconds"]
             for wire, (message, byte_rate) in WIRES.items():
                 talk = cost(ranks, size, latency + message, 1 / rate + 1 / byte_rate)
                 row[f"own batch, {wire}"] = round(ranks * one / (one + talk), 1)
                 if ranks <= B:
-                    row[f"same batch, {wire}"] = round(one / (shares[share] + talk), 1)
+                    row[f"same batch, {wire}"] = round(one / (update_parts[shard_of] + talk), 1)
             yield row
 
 
@@ -92,9 +92,8 @@ def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, f
     import numpy as np
 
     from rnncli.config.settings import Config, Recipe
-    from rnncli.data.batches import Work
     from rnncli.nn.model import Model
-    from rnncli.nn.packed import Steps
+    from rnncli.nn.packed import Batch, Steps
     from rnncli.training.step import Stepper
 
     V, H, L, T, _ = SHAPES[shape]
@@ -107,9 +106,9 @@ def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, f
     def step() -> None:
         nonlocal state
         x, y = rng.integers(0, V, (2, T * batch))
-        nats, state = stepper.gradient(Work(x, y, steps, batch), state, 1 / (T * batch))
+        nats, state = stepper.gradient(Batch(x, y, steps, batch), state, 1 / (T * batch))
         comm.total(nats)
-        stepper.apply(stepper.gather(), 0.1, 1)
+        stepper.apply(stepper.reduce(), 0.1, 1)
         comm.any(False, False)
 
     return {"seconds": _median(comm, step, seconds), "bytes": model.params.flat.nbytes}
@@ -120,8 +119,8 @@ def _reduce(comm: mpi.Comm, seconds: float) -> dict[str, float]:
     import numpy as np
 
     small, large = np.zeros(1, np.float32), np.zeros(BYTES // 4, np.float32)
-    latency = _median(comm, lambda: comm.add(small), seconds / 2)
-    taken = _median(comm, lambda: comm.add(large), seconds / 2)
+    latency = _median(comm, lambda: comm.allreduce(small), seconds / 2)
+    taken = _median(comm, lambda: comm.allreduce(large), seconds / 2)
     return {"latency": latency, "rate": 2 * (comm.size - 1) / comm.size * BYTES / taken}
 
 
@@ -129,7 +128,7 @@ def _median(comm: mpi.Comm, work: Any, seconds: float) -> float:
     """Measure the median time of `work` after two that warm up; rank 0 says how often all do it."""
     times: list[float] = []
     begun = time.perf_counter()
-    while comm.tell(len(times) < 5 or time.perf_counter() - begun < seconds):
+    while comm.bcast(len(times) < 5 or time.perf_counter() - begun < seconds):
         begin = time.perf_counter()
         work()
         times.append(time.perf_counter() - begin)

@@ -186,10 +186,10 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     import numpy as np
 
     from rnncli.config.settings import Config, Recipe
-    from rnncli.data.batches import Work
-    from rnncli.generation.sampling import Filters, generate
+    from rnncli.generation.filters import Filters
+    from rnncli.generation.sampling import generate
     from rnncli.nn.model import Model
-    from rnncli.nn.packed import Steps
+    from rnncli.nn.packed import Batch, Steps
     from rnncli.text.tokenizer import Tokenizer
     from rnncli.training.step import Stepper
 
@@ -204,8 +204,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
         def step() -> int:
             nonlocal state
             x, y = rng.integers(0, V, (2, T * B))
-            _, state = stepper.gradient(Work(x, y, steps, B), state, 1 / (T * B))
-            stepper.apply(stepper.gather(), 0.1, 1)
+            _, state = stepper.gradient(Batch(x, y, steps, B), state, 1 / (T * B))
+            stepper.apply(stepper.reduce(), 0.1, 1)
             return T * B
 
         made = rate(step, seconds)
@@ -314,7 +314,7 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
             busy = usage.ru_utime + usage.ru_stime
             if number == 1:
                 alone = seconds, busy
-            shares = {
+            update_parts = {
                 "of_ideal": round(alone[0] / seconds / number, 2),
                 "of_ideal_by_cpu": round(alone[1] / busy, 2),
             }
@@ -324,7 +324,7 @@ def tokenizing(corpus: Path, megabytes: int, workers: int) -> Iterator[dict[str,
                 "mb_per_s": round(size / seconds, 1),
                 "mb_per_cpu_s": round(size / busy, 1),
                 "peak_mib": round(usage.ru_maxrss / 1024),
-                **(shares if number > 1 else {}),
+                **(update_parts if number > 1 else {}),
             }
 
 

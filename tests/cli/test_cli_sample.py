@@ -153,7 +153,7 @@ def test_another_model_takes_its_share(files):
     assert mixed != plain
     assert good(*words, "--mix", f"{files / 'n.npz'}:1e-9").out == plain
     line = refused(*words, "--mix", f"{files / 'cm.npz'}:0.5")
-    hashes = [Dataset.open(files / name).tokenizer.hash[:12] for name in ("c.npz", "d.npz")]
+    hashes = [Dataset.open(files / name).tokenizer.fingerprint[:12] for name in ("c.npz", "d.npz")]
     assert f"({hashes[0]}) is not the model's ({hashes[1]})" in line
     for wrong in ("n.npz", "n.npz:2", "n.npz:0", ":0.3", "n.npz:x"):
         assert "is not a file and a share" in wrong_use(*words, "--mix", wrong)

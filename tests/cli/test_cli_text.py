@@ -128,7 +128,7 @@ def test_standard_input_gzip_and_files_say_the_same(files, tmp_path):
     for name, words in made.items():
         good(*words, "-o", tmp_path / "d.npz", "-q")
         data = Dataset.open(tmp_path / "d.npz")
-        counts[name] = (data.tokenizer.hash, data.splits["train"].ids.tobytes())
+        counts[name] = (data.tokenizer.fingerprint, data.splits["train"].ids.tobytes())
     assert len(set(counts.values())) == 1
 
 
@@ -146,7 +146,7 @@ def test_a_vocabulary_can_be_reused(files, tmp_path):
     words = ("tokenize", tmp_path / "new.txt", "-o", tmp_path / "d.npz", "--vocab")
     for source in ("d.npz", "m.npz"):
         good(*words, files / source)
-        assert vocabulary(tmp_path / "d.npz").hash == vocabulary(files / "d.npz").hash
+        assert vocabulary(tmp_path / "d.npz").fingerprint == vocabulary(files / "d.npz").fingerprint
         scored = json.loads(good("eval", files / "m.npz", tmp_path / "d.npz", "--json").out)
         assert scored["oov"] == scored["tokens"] / 7  # zebra; a full stop and </s> count too
     assert "--vocab brings its own rule" in refused(*words, files / "d.npz", "--level", "char")
@@ -293,7 +293,7 @@ def test_text_and_standard_input_give_the_same_figures(files):
 
 def test_data_with_another_vocabulary_is_refused_with_both_hashes(files):
     line = refused("eval", files / "m.npz", files / "c.npz")
-    model, data = (Dataset.open(files / f"{name}.npz").tokenizer.hash for name in "dc")
+    model, data = (Dataset.open(files / f"{name}.npz").tokenizer.fingerprint for name in "dc")
     assert model[:12] in line
     assert data[:12] in line
     assert "--vocab" in line

@@ -350,7 +350,7 @@ def test_a_resume_elsewhere_says_what_may_differ(data, tmp_path, monkeypatch):
     good(*words, 2)
     assert "rounding" not in good(*words, 3, "--resume").err
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "machine", lambda: "NumPy 9, abacus")
+        patch.setattr(loop, "platform_name", lambda: "NumPy 9, abacus")
         assert "this is NumPy 9, abacus: rounding may differ" in good(*words, 4, "--resume").err
         assert "rounding" not in good(*words, 5, "--resume").err
     assert "begun with NumPy 9, abacus;" in good(*words, 6, "--resume").err

@@ -9,12 +9,12 @@ import pytest
 from rnncli.cli import common
 from rnncli.cli.common import Live
 from rnncli.cli.train_progress import POINTS, Speed, bar, scalars, sparkline
-from rnncli.training.loop import Report
+from rnncli.training.loop import Event
 
 
 def step(number, nats, progress=0.5):
     """The report of a step."""
-    return Report("step", number, 0, progress, nats, tokens=100, norm=2.0, rate=0.01)
+    return Event("step", number, 0, progress, nats, tokens=100, norm=2.0, rate=0.01)
 
 
 def test_bars():
@@ -48,17 +48,17 @@ def test_the_lines_tell_the_best_validation():
     speed = Speed(0.0, best=3.0)
     speed.count(step(1, 5.0))
     assert "valid" not in "".join(speed.lines(step(1, 5.0), 80))
-    speed.count(Report("valid", 1, 0, 0.5, 3.5))
+    speed.count(Event("valid", 1, 0, 0.5, 3.5))
     assert speed.lines(step(2, 5.0), 80)[2] == "valid 3.500 at step 1  best 3.000"
-    speed.count(Report("valid", 9, 0, 0.5, 2.5))
+    speed.count(Event("valid", 9, 0, 0.5, 2.5))
     assert speed.lines(step(10, 5.0), 80)[2] == "valid 2.500 at step 9  best 2.500"
     (line,) = speed.lines(step(10, 5.0), 0)
     assert re.match(r" 50%  0:0\d left  loss 5\.000  ppl 148\.41  [\d,]+ tokens/s  epoch 1", line)
 
 
 def test_what_tensorboard_is_told_has_no_text_in_it():
-    assert scalars(Report("valid", 9, 0, 0.5, 2.5), 10.0) == {"loss/validation": 2.5}
-    assert scalars(Report("epoch", 9, 1, 0.5, 2.5), 10.0) == {"loss/epoch": 2.5}
+    assert scalars(Event("valid", 9, 0, 0.5, 2.5), 10.0) == {"loss/validation": 2.5}
+    assert scalars(Event("epoch", 9, 1, 0.5, 2.5), 10.0) == {"loss/epoch": 2.5}
     assert scalars(step(3, 5.0), 10.0) == {
         "loss/training": 5.0, "training/learning_rate": 0.01, "training/gradient_norm": 2.0,
         "training/tokens_per_second": 10.0,

@@ -16,7 +16,7 @@ import pytest
 
 from rnncli.data.dataset import Dataset
 from rnncli.data.tokenize import tokenize
-from rnncli.text.pretokenizer import Rule
+from rnncli.text.pretokenizer import Pretokenizer
 
 CORPORA = Path(__file__).parents[2] / "corpora"
 sys.path.insert(0, str(CORPORA))
@@ -25,7 +25,7 @@ import lexicon  # noqa: E402
 import make_comments  # noqa: E402
 from pcfg import END, Call, Env, Grammar, Scorer, read_rules  # noqa: E402
 
-SPLIT = Rule().tokens
+SPLIT = Pretokenizer().tokens
 PAIRS = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»", '"': '"', "*": "*"}
 TABLES = lexicon.tables()
 
@@ -309,7 +309,7 @@ def test_the_printed_entropy_is_that_of_the_data_file(
     rows: list[dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "comments.npz"
-    tokenize([row["body"] for row in rows[:600]], Rule(), path, vocab_size=800)
+    tokenize([row["body"] for row in rows[:600]], Pretokenizer(), path, vocab_size=800)
     make_comments.print_entropy(str(path))
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     dataset = Dataset.open(path)

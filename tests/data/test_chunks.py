@@ -12,13 +12,13 @@ import pytest
 
 from rnncli.data import chunks
 from rnncli.data.chunks import Files, count_part, cut, in_order, spooled
-from rnncli.data.corpus import Part, Reading, Skipped, documents, read
+from rnncli.data.corpus import FileChunk, ReadOptions, Skipped, documents, read
 from rnncli.data.lines import Lines
 from rnncli.data.spool import Spool
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import DataError, RnncliError
-from rnncli.parallel.processes import Crew
-from rnncli.text.pretokenizer import Rule
+from rnncli.parallel.processes import WorkerPool
+from rnncli.text.pretokenizer import Pretokenizer
 
 PIECES = [
     "plain words", "", " ", '""', '"a ""quoted"" word"', '"two\nlines"', '"comma, and\r\nreturn"',
@@ -40,7 +40,10 @@ def csv_file(path: Path, seed: int, bad: bool) -> Path:
     return path
 
 
-def outcome(paths, tmp_path, workers, reading=Reading(), rule=Rule(), on_bad_row="error"):  # noqa: B008
+PLAIN, WORDS = ReadOptions(), Pretokenizer()
+
+
+def outcome(paths, tmp_path, workers, reading=PLAIN, rule=WORDS, on_bad_row="error"):
     """The bytes of the data file, what was left out, and the summary; or the message."""
     skipped, out = Skipped(on_bad_row), tmp_path / "d.npz"
     files = Files(paths, reading, skipped, workers)
@@ -64,7 +67,7 @@ def small(monkeypatch):
 @pytest.mark.parametrize("window", [30, 1000])
 def test_many_awkward_files_come_out_as_from_one_process(tmp_path, small, window, bad, on_bad_row):
     small.setattr(chunks, "_WINDOW", window)
-    small.setattr(Crew, "__init__", alone)
+    small.setattr(WorkerPool, "__init__", alone)
     for seed in range(60):
         path = csv_file(tmp_path / "a.csv", seed, bad)
         one, two = (counted(path, tmp_path, n, on_bad_row) for n in (1, 2))
@@ -75,9 +78,9 @@ def test_many_awkward_files_come_out_as_from_one_process(tmp_path, small, window
 def counted(path, tmp_path, workers, on_bad_row):
     """All tokens and records and what was left out; or the message."""
     skipped = Skipped(on_bad_row)
-    files = Files([path], Reading(), skipped, workers)
+    files = Files([path], ReadOptions(), skipped, workers)
     try:
-        with spooled(files, Rule(), tmp_path, skipped) as corpus:
+        with spooled(files, Pretokenizer(), tmp_path, skipped) as corpus:
             take = corpus.ids(np.array(corpus.types)) if corpus.tokens else np.zeros
             tokens = take(corpus.tokens).tolist()
             records = [block.tolist() for block in corpus.records()]
@@ -87,7 +90,7 @@ def counted(path, tmp_path, workers, on_bad_row):
         return str(error)
 
 
-_begin = Crew.__init__
+_begin = WorkerPool.__init__
 
 
 def alone(crew, task, size=1):
@@ -108,7 +111,7 @@ def test_processes_write_the_same_bytes_whatever_the_input(tmp_path, small, unit
     (tmp_path / "f.csv").write_bytes(b"\xef\xbb\xbfbody\n" + b"one cell\n" * 40)
     paths = sorted(tmp_path.iterdir())
     for level in ("word", "char"):
-        rule = Rule(level, unit)
+        rule = Pretokenizer(level, unit)
         one, more = (
             outcome(paths, tmp_path, n, rule=rule, on_bad_row="skip") for n in (1, workers)
         )
@@ -119,11 +122,11 @@ def test_processes_write_the_same_bytes_whatever_the_input(tmp_path, small, unit
 def test_rows_without_a_header_and_other_encodings_are_the_same(tmp_path, small):
     path = csv_file(tmp_path / "a.csv", 3, bad=False)
     for reading in (
-        Reading(header=False, column=2),
-        Reading(encoding="latin-1"),
-        Reading(column="id"),
-        Reading(limit=7),
-        Reading(whole_file=True, format="txt"),
+        ReadOptions(header=False, column=2),
+        ReadOptions(encoding="latin-1"),
+        ReadOptions(column="id"),
+        ReadOptions(limit=7),
+        ReadOptions(whole_file=True, format="txt"),
     ):
         one, two = (outcome([path, path], tmp_path, n, reading) for n in (1, 2))
         assert one == two
@@ -133,7 +136,7 @@ def test_a_guess_is_right_where_a_field_looks_like_rows(tmp_path, small):
     """A window that begins within a quoted field: more rows fit where it is taken as one."""
     body = 'x,"' + "1,2\n" * 50 + '"\n'
     (tmp_path / "a.csv").write_text("id,body\n" + body * 30)
-    found = cut([tmp_path / "a.csv"], Reading())
+    found = cut([tmp_path / "a.csv"], ReadOptions())
     assert len(found) > 10
     starts = [part.at - len("id,body\n") for part in found[1:]]
     starts = [start for start in starts if start < 29 * len(body)]  # after that no row follows
@@ -145,13 +148,13 @@ def test_parts_are_counted_again_where_the_one_before_ended(tmp_path):
     path = csv_file(tmp_path / "a.csv", 5, bad=False)
     size = path.stat().st_size
     ends = [*range(37, size, 37), None]
-    pieces = [Part(str(path), a, b) for a, b in zip([0, *ends], ends, strict=False)]
-    expected = list(documents([path], Reading(), Skipped()))
+    pieces = [FileChunk(str(path), a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    expected = list(documents([path], ReadOptions(), Skipped()))
     again = []
-    with Spool(tmp_path, Rule()) as spool:
+    with Spool(tmp_path, Pretokenizer()) as spool:
 
         def count(part):
-            return count_part(part, spool, Reading(), Skipped())
+            return count_part(part, spool, ReadOptions(), Skipped())
 
         def repeat(part):
             again.append(part)
@@ -162,9 +165,9 @@ def test_parts_are_counted_again_where_the_one_before_ended(tmp_path):
     assert len(again) < len(pieces)
     assert found[-1].end.at == size
     places = []
-    for part, ended in zip([Part(str(path)), *(f.end for f in found)], found, strict=False):
-        start = Part(str(path), part.at, ended.end.at, part.row, part.line)
-        places += list(read(start, Reading(), Skipped()))
+    for part, ended in zip([FileChunk(str(path)), *(f.end for f in found)], found, strict=False):
+        start = FileChunk(str(path), part.at, ended.end.at, part.row, part.line)
+        places += list(read(start, ReadOptions(), Skipped()))
     assert places == expected
 
 
@@ -172,14 +175,14 @@ def test_a_process_that_is_killed_is_one_line_and_leaves_nothing(tmp_path, small
     def task(job):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    crew = Crew(task, 3)
+    crew = WorkerPool(task, 3)
     with pytest.raises(RnncliError, match=r"^a worker process was killed\. Start again\.$"), crew:
         list(crew.side_by_side(range(5)))
     assert crew.size == 1
 
 
 def test_jobs_come_back_in_order_from_whoever_took_them():
-    with Crew(lambda job: (job[0], job[1] ** 2), 3) as crew:
+    with WorkerPool(lambda job: (job[0], job[1] ** 2), 3) as crew:
         found = list(crew.side_by_side(range(50)))
     assert [square for _, square in found] == [k * k for k in range(50)]
     assert {k for k, _ in found} <= {1, 2}
@@ -191,7 +194,7 @@ def test_an_error_of_a_task_is_raised_when_its_turn_has_come():
             raise DataError("three")
         return job[1]
 
-    with Crew(task, 3) as crew:
+    with WorkerPool(task, 3) as crew:
         found = crew.side_by_side(range(9))
         assert [next(found) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(DataError, match="three"):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from rnncli.data import lines
-from rnncli.data.corpus import Document, Reading, Skipped, documents
+from rnncli.data.corpus import Document, ReadOptions, Skipped, documents
 from rnncli.data.lines import Lines
 from rnncli.errors import ConfigError, DataError
 
@@ -29,7 +29,7 @@ def write(tmp_path, name, content):
 
 
 def texts(path, skipped=None, **reading):
-    found = documents([path], Reading(**reading), skipped or Skipped())
+    found = documents([path], ReadOptions(**reading), skipped or Skipped())
     return [document.text for document in found]
 
 
@@ -98,7 +98,7 @@ def test_standard_input_is_csv_unless_told(tmp_path, monkeypatch):
 
 def test_several_files_follow_one_another_and_the_limit_counts_over_all(tmp_path):
     a, b = write(tmp_path, "a.txt", "1\n2\n"), write(tmp_path, "b.csv", "t\n3\n4\n")
-    found = list(documents([a, b], Reading(limit=3), Skipped()))
+    found = list(documents([a, b], ReadOptions(limit=3), Skipped()))
     assert [document.text for document in found] == ["1", "2", "3"]
     assert [(d.row, d.line) for d in found] == [(0, 1), (0, 2), (1, 2)]
 
@@ -196,7 +196,7 @@ def test_an_open_quote_is_given_up_at_the_limit(tmp_path, monkeypatch):
     path = write(tmp_path, "c.csv", 'id,text\n0,"' + body)
     read = []
     with pytest.raises(DataError) as caught:
-        list(documents([path], Reading(), Skipped(), lambda done, total: read.append(done)))
+        list(documents([path], ReadOptions(), Skipped(), lambda done, total: read.append(done)))
     assert "row 1 (line 2): the row is longer than" in str(caught.value)
     assert "a quotation mark is not closed" in str(caught.value)
     kept, counts, _ = skipping(path)
@@ -250,7 +250,9 @@ def test_blank_documents_are_counted_with_their_first_place(tmp_path):
 def test_a_whole_file_comes_in_pieces_that_join_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "BLOCK", 50)
     text = "".join(f"line {k} é\r\n" for k in range(100)) + "x" * 120 + " end"
-    found = list(documents([write(tmp_path, "a.txt", text)], Reading(whole_file=True), Skipped()))
+    found = list(
+        documents([write(tmp_path, "a.txt", text)], ReadOptions(whole_file=True), Skipped())
+    )
     assert "".join(document.text for document in found) == text.replace("\r\n", "\n")
     assert [document.more for document in found] == [True] * (len(found) - 1) + [False]
     assert len(found) > 10
@@ -296,7 +298,7 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path):
 )  # fmt: skip
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ConfigError):
-        Reading(**options)
+        ReadOptions(**options)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -305,7 +307,7 @@ def test_progress_ends_at_the_size_as_stored(tmp_path, packed):
     data = gzip.compress(data) if packed else data
     path = write(tmp_path, "a.csv", data)
     seen = []
-    for _ in documents([path], Reading(), Skipped(), lambda *at: seen.append(at)):
+    for _ in documents([path], ReadOptions(), Skipped(), lambda *at: seen.append(at)):
         pass
     assert seen == sorted(seen)
     assert seen[-1] == (len(data), len(data))

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from rnncli.data import splits as deal
 from rnncli.data import spool
 from rnncli.data import tokenize as tokenizing
-from rnncli.data.corpus import Document, Reading, Skipped, documents
+from rnncli.data.corpus import Document, ReadOptions, Skipped, documents
 from rnncli.data.dataset import SPLITS, Dataset
 from rnncli.data.splits import quotas
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.files import artefact as artefacts
-from rnncli.text.pretokenizer import Rule
+from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.tokenizer import Tokenizer
 
 RNG = np.random.default_rng(5)
@@ -53,7 +53,7 @@ def contents(data, name):
 def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit, blocks):
     monkeypatch.setattr(spool, "UNITS", blocks[0])
     monkeypatch.setattr(deal, "TOKENS", blocks[1])
-    rule = Rule(level, unit, level == "word")
+    rule = Pretokenizer(level, unit, level == "word")
     path = tmp_path / "d.npz"
     summary = tokenize(TEXTS, rule, path, vocab_size=12, split=(0.7, 0.2, 0.1), seed=3)
     data = Dataset.open(path)
@@ -93,14 +93,14 @@ def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit
 
 def test_the_most_frequent_training_tokens_are_kept(tmp_path):
     path = tmp_path / "d.npz"
-    summary = tokenize(TEXTS, Rule(), path, vocab_size=0, split=(0.5, 0.5), seed=1)
+    summary = tokenize(TEXTS, Pretokenizer(), path, vocab_size=0, split=(0.5, 0.5), seed=1)
     data = Dataset.open(path)
     train = Counter(t for _, tokens in contents(data, "train") for t in tokens if t != "<unk>")
     ranked = sorted(train.items(), key=lambda item: (-item[1], item[0]))
     assert data.tokenizer.vocabulary.tokens[3:] == tuple(token for token, _ in ranked)
     assert summary.rarest == ranked[-1]
     assert summary.kept == len(ranked)
-    small = tokenize(TEXTS, Rule(), path, vocab_size=8, split=(0.5, 0.5), seed=1)
+    small = tokenize(TEXTS, Pretokenizer(), path, vocab_size=8, split=(0.5, 0.5), seed=1)
     assert Dataset.open(path).tokenizer.vocabulary.tokens[3:] == tuple(t for t, _ in ranked[:5])
     missing = sum(train.values()) - sum(number for _, number in ranked[:5])
     assert small.splits["train"].unknown == missing
@@ -109,10 +109,14 @@ def test_the_most_frequent_training_tokens_are_kept(tmp_path):
 
 def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
     monkeypatch.setattr(tokenizing, "SIZES", (4, 6, 9, 1000))
-    summary = tokenize(TEXTS, Rule(), tmp_path / "d.npz", vocab_size=0, split=(0.8, 0.1, 0.1))
+    summary = tokenize(
+        TEXTS, Pretokenizer(), tmp_path / "d.npz", vocab_size=0, split=(0.8, 0.1, 0.1)
+    )
     assert [size for size, _, _ in summary.table] == [4, 6, 9]
     for size, train, held in summary.table:
-        again = tokenize(TEXTS, Rule(), tmp_path / "e.npz", vocab_size=size, split=(0.8, 0.1, 0.1))
+        again = tokenize(
+            TEXTS, Pretokenizer(), tmp_path / "e.npz", vocab_size=size, split=(0.8, 0.1, 0.1)
+        )
         figures = again.splits
         assert train == pytest.approx(figures["train"].rate, abs=1e-12)
         others = [figures["valid"], figures["test"]]
@@ -124,7 +128,7 @@ def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
 @pytest.mark.parametrize("block", [1 << 20, 13])
 def test_a_stream_is_the_running_text_cut_by_position(tmp_path, monkeypatch, level, block):
     monkeypatch.setattr(deal, "TOKENS", block)
-    rule = Rule(level, "stream", False)
+    rule = Pretokenizer(level, "stream", False)
     path = tmp_path / "d.npz"
     tokenize(TEXTS, rule, path, vocab_size=0, split=(0.6, 0.3, 0.1))
     data = Dataset.open(path)
@@ -153,7 +157,7 @@ def test_a_text_in_pieces_is_the_text_in_one(tmp_path, unit):
     cuts = [k + 1 for k, c in enumerate(text) if c in " \n"]
     bounds = list(zip([0, *cuts], [*cuts, len(text)], strict=True))
     parts = [Document(text[a:b], more=b < len(text)) for a, b in bounds]
-    rule = Rule("char", unit)
+    rule = Pretokenizer("char", unit)
     tokenize([text, "Other."], rule, whole, split=(1.0,))
     tokenize([*parts, "Other."], rule, pieces, split=(1.0,))
     assert whole.read_bytes() == pieces.read_bytes()
@@ -162,8 +166,10 @@ def test_a_text_in_pieces_is_the_text_in_one(tmp_path, unit):
 def test_a_file_that_ends_in_a_line_end_is_still_one_document(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("Some words. More\nwords.\n")
-    found = documents([tmp_path / "a.txt", tmp_path / "b.txt"], Reading(whole_file=True), Skipped())
-    summary = tokenize(found, Rule("word", "sentence"), tmp_path / "d.npz", split=(1.0,))
+    found = documents(
+        [tmp_path / "a.txt", tmp_path / "b.txt"], ReadOptions(whole_file=True), Skipped()
+    )
+    summary = tokenize(found, Pretokenizer("word", "sentence"), tmp_path / "d.npz", split=(1.0,))
     assert (summary.documents, summary.units) == (2, 4)
     assert Dataset.open(tmp_path / "d.npz").splits["train"].rows.tolist() == [0, 0, 1, 1]
 
@@ -171,7 +177,7 @@ def test_a_file_that_ends_in_a_line_end_is_still_one_document(tmp_path):
 def dealt(tmp_path, seed, level="word"):
     path = tmp_path / "deal.npz"
     texts = [f"u{k}" for k in range(1000)]
-    tokenize(texts, Rule(level), path, vocab_size=0, split=(0.8, 0.15, 0.05), seed=seed)
+    tokenize(texts, Pretokenizer(level), path, vocab_size=0, split=(0.8, 0.15, 0.05), seed=seed)
     return {name: part.rows.tolist() for name, part in Dataset.open(path).splits.items()}
 
 
@@ -189,7 +195,7 @@ def test_every_unit_is_as_likely_in_a_split(tmp_path, monkeypatch):
     times = np.zeros(40)
     for seed in range(300):
         path = tmp_path / "d.npz"
-        tokenize(["x"] * 40, Rule(), path, split=(0.75, 0.25), seed=seed)
+        tokenize(["x"] * 40, Pretokenizer(), path, split=(0.75, 0.25), seed=seed)
         times[Dataset.open(path).splits["valid"].rows] += 1
     # Each place is binomial(300, 1/4): mean 75, deviation 7.5.
     assert times.sum() == 300 * 10
@@ -213,24 +219,28 @@ def test_quotas_are_whole_and_leave_no_wanted_split_empty(total, weights):
 
 def test_another_vocabulary_is_reused(tmp_path):
     first, second = tmp_path / "a.npz", tmp_path / "b.npz"
-    tokenize(["a b b", "c b"], Rule(), first, min_count=1, split=(1.0,))
+    tokenize(["a b b", "c b"], Pretokenizer(), first, min_count=1, split=(1.0,))
     old = Dataset.open(first).tokenizer
-    summary = tokenize(["b z", "z. A"], Rule("word", "sentence"), second, vocabulary=old,
+    summary = tokenize(["b z", "z. A"], Pretokenizer("word", "sentence"), second, vocabulary=old,
                        split=(1.0,))  # fmt: skip
     data = Dataset.open(second)
-    assert data.tokenizer.vocabulary.hash == old.vocabulary.hash
+    assert data.tokenizer.vocabulary.fingerprint == old.vocabulary.fingerprint
     assert data.splits["train"].ids.tolist() == [1, 3, 0, 2, 1, 0, 0, 2, 1, 4, 2]
     assert summary.unknown_rate == 3 / 5
-    for rule in (Rule("char"), Rule("word", lower=False), Rule("word", "stream")):
+    for rule in (
+        Pretokenizer("char"),
+        Pretokenizer("word", lower=False),
+        Pretokenizer("word", "stream"),
+    ):
         with pytest.raises(ConfigError, match="the vocabulary was made as"):
             tokenize(["x"], rule, second, vocabulary=old)
     with pytest.raises(ConfigError, match="leave vocab-size"):
-        tokenize(["x"], Rule(), second, vocabulary=old, vocab_size=9)
+        tokenize(["x"], Pretokenizer(), second, vocabulary=old, vocab_size=9)
 
 
 def test_a_reused_vocabulary_gives_the_ids_of_encode(tmp_path):
     old = Tokenizer.train(TEXTS[:20])
-    tokenize(TEXTS, Rule(), tmp_path / "d.npz", vocabulary=old, split=(1.0,))
+    tokenize(TEXTS, Pretokenizer(), tmp_path / "d.npz", vocabulary=old, split=(1.0,))
     train = Dataset.open(tmp_path / "d.npz").splits["train"]
     expected = [number for text in TEXTS for number in [1, *old.encode(text).tolist(), 2]]
     assert train.ids.tolist() == expected
@@ -240,31 +250,36 @@ def test_special_tokens_are_an_error_or_left_out_with_their_document(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text("text\nfine\nOne. two <s> x\nalso fine\n")
     out = tmp_path / "d.npz"
-    rule = Rule("word", "sentence")
+    rule = Pretokenizer("word", "sentence")
     with pytest.raises(DataError) as caught:
-        tokenize(documents([path], Reading(), Skipped()), rule, out)
+        tokenize(documents([path], ReadOptions(), Skipped()), rule, out)
     assert str(caught.value) == (
         f'{path}, row 2 (line 3): special token "<s>" in the text. '
         "Mend it, or leave it out: --on-bad-row skip."
     )
     assert sorted(file.name for file in tmp_path.iterdir()) == ["c.csv"]
     skipped = Skipped("skip")
-    summary = tokenize(documents([path], Reading(), skipped), rule, out, skipped=skipped)
+    summary = tokenize(documents([path], ReadOptions(), skipped), rule, out, skipped=skipped)
     assert summary.documents == 2
     assert summary.skipped == {"special token": (1, f"{path}, row 2 (line 3)")}
-    assert tokenize(["a <s> b"], Rule("char"), out).tokens == 7
+    assert tokenize(["a <s> b"], Pretokenizer("char"), out).tokens == 7
 
 
 def test_no_tokens_is_an_error_and_leaves_no_file(tmp_path):
     for texts in ([], ["", " \n"]):
         for unit in ("document", "sentence", "stream"):
             with pytest.raises(DataError, match=r"^no tokens in the input"):
-                tokenize(texts, Rule("word", unit), tmp_path / "d.npz")
+                tokenize(texts, Pretokenizer("word", unit), tmp_path / "d.npz")
     path = tmp_path / "a.txt"
     path.write_text("\n\n \n")
     skipped = Skipped()
     with pytest.raises(DataError, match=r"^no tokens in the input \(3 rows left out\)\.$"):
-        tokenize(documents([path], Reading(), skipped), Rule(), tmp_path / "d.npz", skipped=skipped)
+        tokenize(
+            documents([path], ReadOptions(), skipped),
+            Pretokenizer(),
+            tmp_path / "d.npz",
+            skipped=skipped,
+        )
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -274,17 +289,17 @@ def test_an_interruption_leaves_no_file_and_the_old_one_whole(tmp_path):
         raise KeyboardInterrupt
 
     out = tmp_path / "d.npz"
-    tokenize(["old"], Rule(), out)
+    tokenize(["old"], Pretokenizer(), out)
     before = out.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        tokenize(interrupted(), Rule(), out)
+        tokenize(interrupted(), Pretokenizer(), out)
     assert out.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["d.npz"]
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(DataError, match="cannot be written to: No such file or directory"):
-        tokenize(["a"], Rule(), tmp_path / "none" / "d.npz")
+        tokenize(["a"], Pretokenizer(), tmp_path / "none" / "d.npz")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +310,7 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path):
 )  # fmt: skip
 def test_impossible_options_are_refused(tmp_path, options):
     with pytest.raises(ConfigError):
-        tokenize(["a b c"], Rule(), tmp_path / "d.npz", **options)
+        tokenize(["a b c"], Pretokenizer(), tmp_path / "d.npz", **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -303,7 +318,7 @@ def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
     script = (
         "import sys; from rnncli.data.corpus import *; from rnncli.data.tokenize import *;"
         "from rnncli.text.tokenizer import *; a, b = sys.argv[1:];"
-        "tokenize(documents([a], Reading(), Skipped()), Rule(), b, inputs=[a], seed=4)"
+        "tokenize(documents([a], ReadOptions(), Skipped()), Pretokenizer(), b, inputs=[a], seed=4)"
     )
     results = set()
     for k, locale in enumerate(("C", "C.UTF-8", "tr_TR.UTF-8")):
@@ -328,7 +343,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     def peak(times):
         texts = (TEXTS[k % len(TEXTS)] for k in range(times))
         tracemalloc.start()
-        tokenize(texts, Rule(), tmp_path / "d.npz")
+        tokenize(texts, Pretokenizer(), tmp_path / "d.npz")
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return used
@@ -341,16 +356,16 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
 
 def test_ids_are_as_narrow_as_the_vocabulary_allows(tmp_path):
     words = [f"w{k}" for k in range(1 << 16)]
-    tokenize([" ".join(words)], Rule(), tmp_path / "d.npz", vocab_size=0, split=(1.0,))
+    tokenize([" ".join(words)], Pretokenizer(), tmp_path / "d.npz", vocab_size=0, split=(1.0,))
     assert Dataset.open(tmp_path / "d.npz").splits["train"].ids.dtype == np.uint32
-    tokenize([" ".join(words[3:])], Rule(), tmp_path / "d.npz", vocab_size=0, split=(1.0,))
+    tokenize([" ".join(words[3:])], Pretokenizer(), tmp_path / "d.npz", vocab_size=0, split=(1.0,))
     train = Dataset.open(tmp_path / "d.npz").splits["train"]
     assert train.ids.dtype == np.uint16
     assert int(train.ids.max()) == (1 << 16) - 1
 
 
 def test_the_summary_is_json(tmp_path):
-    summary = tokenize(TEXTS, Rule(), tmp_path / "d.npz")
+    summary = tokenize(TEXTS, Pretokenizer(), tmp_path / "d.npz")
     assert json.loads(json.dumps(summary.to_json()))["units"] == len(TEXTS)
 
 
@@ -393,7 +408,7 @@ DAMAGE = {
 @pytest.mark.parametrize("case", DAMAGE)
 def test_a_data_file_that_makes_no_sense_is_refused_by_name(tmp_path, case):
     path = tmp_path / "d.npz"
-    tokenize(["a b", "c d", "e f"] * 5, Rule(), path)
+    tokenize(["a b", "c d", "e f"] * 5, Pretokenizer(), path)
     artefact = artefacts.read(path)
     header, arrays = artefact.header, dict(artefact.arrays)
     DAMAGE[case](header, arrays)

@@ -22,7 +22,7 @@ from hostile import CLAIMS, FOREIGN, GOOD, HEADERS, claiming, good_file, headed,
 
 from rnncli.errors import ArtefactError
 from rnncli.files import artefact, container
-from rnncli.files.artefact import Stream, read, write
+from rnncli.files.artefact import ArrayBlocks, read, write
 
 SHAPES = [(), (0,), (1,), (5,), (0, 3), (2, 3), (3, 0, 2), (4, 1, 2), (1,) * 32]
 
@@ -188,7 +188,7 @@ def test_a_stream_gives_the_bytes_of_the_whole_array(tmp_path: Path) -> None:
     for sizes in ([1000], [1, 999], [0, 500, 0, 500], [7] * 142 + [6]):
         ends = np.cumsum(sizes)[:-1]
         blocks = (block for block in np.split(whole, ends))
-        stream = Stream(np.dtype(np.uint16), whole.shape, blocks)
+        stream = ArrayBlocks(np.dtype(np.uint16), whole.shape, blocks)
         write(tmp_path / "stream.npz", "data", {}, {"a": stream, "b": whole})
         assert (tmp_path / "stream.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
@@ -209,7 +209,7 @@ def test_a_stream_of_another_length_or_dtype_writes_nothing(
     write(path, "data", {}, {"a": np.ones(1)})
     old = path.read_bytes()
     with pytest.raises(ValueError, match=words):
-        write(path, "data", {}, {"a": Stream(np.dtype(float), (3,), blocks)})
+        write(path, "data", {}, {"a": ArrayBlocks(np.dtype(float), (3,), blocks)})
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["x.npz"]
 
@@ -221,7 +221,7 @@ def test_the_header_may_be_filled_while_the_blocks_come(tmp_path: Path) -> None:
         yield np.arange(2)
         header["total"] = 2
 
-    write(tmp_path / "x.npz", "data", header, {"a": Stream(np.dtype(int), (2,), blocks())})
+    write(tmp_path / "x.npz", "data", header, {"a": ArrayBlocks(np.dtype(int), (2,), blocks())})
     assert read(tmp_path / "x.npz").header == {"total": 2}
 
 

@@ -18,7 +18,7 @@ from powercut import Op, Recorder, cut_power
 
 from rnncli.errors import ArtefactError
 from rnncli.files import artefact
-from rnncli.files.artefact import Stream, read, write
+from rnncli.files.artefact import ArrayBlocks, read, write
 from rnncli.files.atomic import claimed
 
 TESTS = Path(__file__).parents[1]
@@ -150,7 +150,7 @@ def test_an_error_of_the_blocks_goes_through_and_keeps_the_old_file(
 
     save(tmp_path / "x.npz", 1)
     with pytest.raises((KeyboardInterrupt, OSError, MemoryError)) as caught:
-        write(tmp_path / "x.npz", "model", {}, {"a": Stream(np.dtype(float), (2,), blocks())})
+        write(tmp_path / "x.npz", "model", {}, {"a": ArrayBlocks(np.dtype(float), (2,), blocks())})
     assert caught.value is error
     assert os.listdir(tmp_path) == ["x.npz"]
     assert value(tmp_path / "x.npz") == 1
@@ -287,7 +287,7 @@ def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> No
         assert value(path) == 2
         yield np.zeros(1)
 
-    write(path, "model", {"value": 1}, {"a": Stream(np.dtype(float), (2,), blocks())})
+    write(path, "model", {"value": 1}, {"a": ArrayBlocks(np.dtype(float), (2,), blocks())})
     assert value(path) == 1
     assert os.listdir(tmp_path) == ["x.npz"]
 
@@ -404,7 +404,7 @@ def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:
         modes.extend(stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir())
         yield np.zeros(1)
 
-    write(path, "model", {}, {"a": Stream(np.dtype(float), (1,), blocks())})
+    write(path, "model", {}, {"a": ArrayBlocks(np.dtype(float), (1,), blocks())})
     assert modes == [0o600, 0o600]
 
 

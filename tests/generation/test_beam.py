@@ -11,7 +11,9 @@ from commands import good, run
 
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
-from rnncli.generation.sampling import Filters, generate, prefix_ids
+from rnncli.generation.filters import Filters
+from rnncli.generation.sampling import generate
+from rnncli.generation.text import prefix_ids
 from rnncli.lm import language_model, mixture
 from rnncli.nn import Config, Model
 from rnncli.text.tokenizer import Tokenizer

@@ -8,8 +8,9 @@ import pytest
 
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
-from rnncli.generation.constraints import Terms
-from rnncli.generation.sampling import Filters, generate, stream_one
+from rnncli.generation.constraints import Constraints
+from rnncli.generation.filters import Filters
+from rnncli.generation.sampling import generate, stream_one
 from rnncli.nn import Config, Model
 from rnncli.text.tokenizer import Tokenizer
 
@@ -126,4 +127,4 @@ def test_texts_after_different_prefixes_are_drawn_independently() -> None:
 )  # fmt: skip
 def test_senseless_terms_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=rf"{next(iter(wrong))}.* must be"):
-        Terms(**wrong)
+        Constraints(**wrong)

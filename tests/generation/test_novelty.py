@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from rnncli.errors import ConfigError
+from rnncli.generation.filters import Filters
 from rnncli.generation.novelty import Guard, Training, suffix_array
-from rnncli.generation.sampling import Filters, Sample, generate, stream_one
+from rnncli.generation.sampling import generate, stream_one
+from rnncli.generation.text import Sample
 from rnncli.nn import Config, Model
 from rnncli.text.tokenizer import Tokenizer
 

@@ -8,9 +8,11 @@ import pytest
 
 from rnncli.errors import ConfigError
 from rnncli.generation import sampling
+from rnncli.generation.filters import Filters
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
-from rnncli.generation.sampling import Filters, generate, prefix_ids, stream_one
+from rnncli.generation.sampling import generate, stream_one
+from rnncli.generation.text import prefix_ids
 from rnncli.nn import Config, Model, Params
 from rnncli.text.tokenizer import Tokenizer
 

@@ -14,8 +14,9 @@ import pytest
 from rnncli.errors import ConfigError
 from rnncli.generation import filters as filters_module
 from rnncli.generation import sampling
-from rnncli.generation.filters import PLAIN, draw_one, weigh
-from rnncli.generation.sampling import Filters, generate, prefix_ids, stream_one
+from rnncli.generation.filters import PLAIN, Filters, draw_one, weigh
+from rnncli.generation.sampling import generate, stream_one
+from rnncli.generation.text import prefix_ids
 from rnncli.nn import Config, Model, Params, incremental
 from rnncli.nn.incremental import Single
 from rnncli.score.scoring import score_texts

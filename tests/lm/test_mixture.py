@@ -8,8 +8,10 @@ import pytest
 
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
-from rnncli.generation.sampling import Filters, generate, prefix_ids, stream_one
-from rnncli.lm.mixture import Reader, joined, take
+from rnncli.generation.filters import Filters
+from rnncli.generation.sampling import generate, stream_one
+from rnncli.generation.text import prefix_ids
+from rnncli.lm.mixture import Mixture, joined, take
 from rnncli.nn import Config, Model, Params
 from rnncli.text.tokenizer import Tokenizer
 
@@ -41,7 +43,7 @@ def plainly(ids: list[int]) -> list[float]:
 
 
 def test_a_mixture_is_the_sum_of_shares_of_probability() -> None:
-    reader, ids = Reader(ONE, MIX), prefix_ids(TOKENIZER, "The cat")[0]
+    reader, ids = Mixture(ONE, MIX), prefix_ids(TOKENIZER, "The cat")[0]
     z, states = reader.read(ids, reader.start())
     np.testing.assert_allclose(np.exp(z[0]), plainly(ids), rtol=2e-5)
     exact, _ = reader.precise.read(ids, reader.precise.start())
@@ -98,9 +100,9 @@ def test_a_beam_searches_the_mixture() -> None:
 @pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.5), (-0.1,), (0.0,), (math.nan,)])
 def test_shares_that_leave_nothing_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="shares"):
-        Reader(ONE, [(TWO, share) for share in shares])
+        Mixture(ONE, [(TWO, share) for share in shares])
 
 
 def test_models_of_different_vocabularies_are_not_mixed() -> None:
     with pytest.raises(ConfigError, match="one vocabulary"):
-        Reader(ONE, [(Model.initial(Config(5)), 0.5)])
+        Mixture(ONE, [(Model.initial(Config(5)), 0.5)])

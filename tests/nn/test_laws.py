@@ -26,7 +26,7 @@ from rnncli.config.settings import Config, Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import add_gather_backward, gather_forward
-from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, shares, update
+from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, update, update_parts
 from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
 
 
@@ -184,7 +184,7 @@ def test_a_reversed_input_swaps_the_directions(cell):
     swap = State(*(None if part is None else part[::-1].copy() for part in state))
     y, after = model.features(batch.x, state, DENSE)
     mirrored, end = other.features(backwards, swap, DENSE)
-    halves = mirrored.reshape(2, config.states, T, B)[::-1, :, ::-1]
+    halves = mirrored.reshape(2, config.state_width, T, B)[::-1, :, ::-1]
     close(halves.reshape(y.shape), y)
     close(end.h[::-1], after.h)
 
@@ -470,7 +470,7 @@ def test_shares_hold_every_parameter_once(count, monkeypatch):
     size = len(model.params.flat)
     for matrices in ([], model.matrices()):
         held = np.zeros(size, int)
-        for share in shares(size, matrices, count):
+        for share in update_parts(size, matrices, count):
             for place in [*share.runs, *(place for place, _ in share.matrices)]:
                 held[place] += 1
         assert (held == 1).all()

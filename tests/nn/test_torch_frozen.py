@@ -13,7 +13,7 @@ import pytest
 from rnncli.config.settings import Config, Recipe
 from rnncli.convert.pytorch import from_torch, to_torch
 from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
-from rnncli.nn.optim import RULES, clip_norm, shares, update
+from rnncli.nn.optim import RULES, clip_norm, update, update_parts
 from rnncli.nn.stack import Source, stack_backward, stack_forward
 
 DATA = Path(__file__).parents[1] / "frozen"
@@ -109,7 +109,7 @@ def check_optimizer(start, end):
     model = Model(config, parameters(config, first))
     slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
     matrices = model.matrices() if recipe.rule == "muon" else []
-    (share,) = shares(len(model.params.flat), matrices, 1)
+    (share,) = update_parts(len(model.params.flat), matrices, 1)
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
         x, y = whole(ids, first["lengths"]), whole(targets, first["lengths"])

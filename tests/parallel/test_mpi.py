@@ -22,7 +22,7 @@ from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn.packed import Steps
 from rnncli.parallel.mpi import Comm, started
-from rnncli.parallel.processes import Part
+from rnncli.training.shards import ShardedPlan
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,14 @@ def test_two_ranks_leave_the_file_of_one_process_but_for_their_number(data, tmp_
 
 
 def test_ranks_resume_to_the_same_bytes_and_say_so_when_there_are_others(data, tmp_path):
-    whole, model = tmp_path / "whole.npz", tmp_path / "m.npz"
+    gather_state, model = tmp_path / "whole.npz", tmp_path / "m.npz"
     words = ("train", data, *TINY, "--dropout", 0.3, *CONSECUTIVE, "--resume", "--max-steps")
-    for path, steps in ((whole, 10), (model, 5), (model, 10)):
+    for path, steps in ((gather_state, 10), (model, 5), (model, 10)):
         done = ranks(3, *words, steps, "-o", path)
         assert done.code == 0, done.err
     assert "going on after step 5." in done.err
     assert "rounding" not in done.err
-    assert model.read_bytes() == whole.read_bytes()
+    assert model.read_bytes() == gather_state.read_bytes()
     assert language_model.resume(model)[1].recipe.shards == 3
     done = good(*words, 11, "-o", model)
     assert "begun with 3 ranks, going on with 1: the same up to rounding" in done.err
@@ -109,20 +109,20 @@ def test_the_parts_of_a_plan_are_the_plan(size):
     rng = np.random.default_rng(0)
     ids, starts = np.arange(400), np.cumsum([0, *rng.integers(2, 9, 40)])
     for plan in (Consecutive(ids, 5, 6, 0), Sentences(ids, starts, 5, 3, 0)):
-        batches = [Part(plan, rank, size).batches(0, 1) for rank in range(size)]
+        batches = [ShardedPlan(plan, rank, size).batches(0, 1) for rank in range(size)]
         targets = [work.y for part in batches for work in part]
-        whole = [work.y for work in plan.batches(0, 1)]
-        assert sorted(np.concatenate(targets)) == sorted(np.concatenate(whole))
+        gather_state = [work.y for work in plan.batches(0, 1)]
+        assert sorted(np.concatenate(targets)) == sorted(np.concatenate(gather_state))
 
 
 def test_a_rank_without_a_sequence_leaves_the_batch_out():
     class One:
         def batches(self, epoch, start):
-            from rnncli.data.batches import Work
+            from rnncli.nn.packed import Batch
 
-            yield Work(np.arange(4), np.arange(4), Steps((2, 2)), 0)
+            yield Batch(np.arange(4), np.arange(4), Steps((2, 2)), 0)
 
-    assert [len(list(Part(One(), rank, 3).batches(0))) for rank in range(3)] == [1, 1, 0]
+    assert [len(list(ShardedPlan(One(), rank, 3).batches(0))) for rank in range(3)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_a_batch_has_a_sequence_for_every_rank():
 
 def test_a_process_by_itself_is_the_only_rank(monkeypatch):
     comm, vector = Comm(), np.arange(3.0)
-    comm.add(vector)
+    comm.allreduce(vector)
     assert vector.tolist() == [0, 1, 2]
     assert comm.total(2.5) == 2.5
     assert comm.any(True, False) == [True, False]
-    assert comm.tell("so") == "so"
+    assert comm.bcast("so") == "so"
     assert not started()
     monkeypatch.setenv("PMI_SIZE", "2")
     assert started()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rnncli.errors import ConfigError
-from rnncli.generation.sampling import generate, prefix_ids
-from rnncli.lm.mixture import Reader
+from rnncli.generation.sampling import generate
+from rnncli.generation.text import prefix_ids
+from rnncli.lm.mixture import Mixture
 from rnncli.nn import Config, Model
 from rnncli.score.choices import choices, exactly
 from rnncli.text.tokenizer import Tokenizer
@@ -20,7 +21,7 @@ MODEL.params["head.W"][:] *= 8
 def test_each_choice_is_what_a_sort_says() -> None:
     prefix = prefix_ids(TOKENIZER, "The")[0]
     for sample in generate(MODEL, TOKENIZER, "The", num=8, length=25):
-        found = choices(Reader(MODEL), sample, 4)
+        found = choices(Mixture(MODEL), sample, 4)
         assert [choice.token for choice in found] == sample.ids
         state = MODEL.zero_state(1)
         read = [*prefix, *sample.ids]
@@ -41,7 +42,7 @@ def test_each_choice_is_what_a_sort_says() -> None:
 
 def test_the_figures_do_not_depend_on_the_batch() -> None:
     """To the last bit, unlike those of the samples themselves."""
-    reader, rows = Reader(MODEL), []
+    reader, rows = Mixture(MODEL), []
     for batch in (1, 30):
         samples = list(generate(MODEL, TOKENIZER, "A ", num=30, length=20, batch=batch))
         rows.append([choices(reader, sample, 2) for sample in samples])
@@ -56,9 +57,9 @@ def test_equal_tokens_rank_by_id_and_all_tokens_are_enough() -> None:
     model.params["head.W"][:] = 0
     model.params["head.b"][:] = 0
     (sample,) = generate(model, TOKENIZER, length=1)
-    (choice,) = choices(Reader(model), sample, 10_000)
+    (choice,) = choices(Mixture(model), sample, 10_000)
     assert choice.rank == choice.token + 1
     assert [k for k, _ in choice.alternatives] == list(range(len(TOKENIZER)))
-    assert choices(Reader(model), sample)[0].alternatives == []
+    assert choices(Mixture(model), sample)[0].alternatives == []
     with pytest.raises(ConfigError, match="alternatives"):
-        choices(Reader(model), sample, -1)
+        choices(Mixture(model), sample, -1)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data.corpus import Reading, Skipped, documents
+from rnncli.data.corpus import ReadOptions, Skipped, documents
 from rnncli.data.dataset import Dataset
 from rnncli.data.tokenize import tokenize
 from rnncli.score.known_entropy import fingerprint, known_entropy
-from rnncli.text.pretokenizer import Rule
+from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.tokenizer import Tokenizer
 
 CORPORA = Path(__file__).parents[2] / "corpora"
@@ -25,8 +25,8 @@ from pcfg import Scorer  # noqa: E402
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """comments.csv as `rnncli tokenize --column body` has it by default."""
     path = tmp_path_factory.mktemp("comments") / "d.npz"
-    source = documents([CORPORA / "comments.csv"], Reading(column="body"), Skipped())
-    tokenize(source, Rule(), path)
+    source = documents([CORPORA / "comments.csv"], ReadOptions(column="body"), Skipped())
+    tokenize(source, Pretokenizer(), path)
     return Dataset.open(path)
 
 
@@ -63,7 +63,7 @@ def test_what_is_recorded_is_what_is_looked_up(dataset: Dataset, tmp_path: Path)
     bounds = zip(split.starts[:20], split.starts[1:21], strict=True)
     texts = [tokenizer.decode(split.ids[a:b]) for a, b in bounds]
     texts = [text for text in texts if "<unk>" not in text]
-    tokenize(texts, Rule(), tmp_path / "d.npz", vocabulary=tokenizer, split=(1.0,))
+    tokenize(texts, Pretokenizer(), tmp_path / "d.npz", vocabulary=tokenizer, split=(1.0,))
     table = tmp_path / "entropies.json"
     table.write_text('{"old": 1.5}')
     make_comments.record_entropy(str(tmp_path / "d.npz"), table)

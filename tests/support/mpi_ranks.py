@@ -16,7 +16,7 @@ from rnncli.data.batches import Consecutive, Sentences
 from rnncli.nn.model import Model
 from rnncli.parallel import mpi
 from rnncli.training.loop import TrainRun, train
-from rnncli.training.step import whole
+from rnncli.training.step import gather_state
 
 ROOT = Path(__file__).parents[2]
 STEPS = 50
@@ -53,9 +53,9 @@ def trained(name, dtype, comm):
         plan = Sentences(ids[: starts[145]], starts[:146], 12, 5, 0)
     run = TrainRun.start(model, recipe)
     nats = [report.nats for report in train(run, plan, comm=comm) if report.kind == "step"]
-    state = whole(run.state, recipe.shards, comm)
+    state = gather_state(run.state, recipe.shards, comm)
     flat = run.model.params.flat
-    assert (comm.tell(flat) == flat).all(), "the ranks have come apart"
+    assert (comm.bcast(flat) == flat).all(), "the ranks have come apart"
     return flat, state.h, np.array(nats)
 
 

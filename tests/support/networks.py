@@ -51,7 +51,7 @@ def random_state(config, count, rng):
     k = config.layers * config.directions
     rows = max(config.hidden, config.top)
     c = rng.standard_normal((k, rows, count)) if config.cell == "lstm" else None
-    return State(rng.standard_normal((k, config.states, count)), c)
+    return State(rng.standard_normal((k, config.state_width, count)), c)
 
 
 def drawn(config, steps, rng):

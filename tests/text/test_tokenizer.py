@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.text.pretokenizer import Rule, sentences
+from rnncli.text.pretokenizer import Pretokenizer, sentences
 from rnncli.text.tokenizer import Tokenizer, Vocabulary
 
 # Spaces, marks, joiners, controls, scripts and surrogate-plane signs that trip splitters up.
@@ -54,11 +54,17 @@ WORDS = {
 
 @pytest.mark.parametrize("text", WORDS)
 def test_words_are_cut_as_worked_out_by_hand(text):
-    assert Rule("word").tokens(text) == WORDS[text]
+    assert Pretokenizer("word").tokens(text) == WORDS[text]
 
 
 def test_capitals_stay_when_not_lowered():
-    assert Rule("word", lower=False).tokens("DON'T He'LL É") == ["DO", "N'T", "He", "'LL", "É"]
+    assert Pretokenizer("word", lower=False).tokens("DON'T He'LL É") == [
+        "DO",
+        "N'T",
+        "He",
+        "'LL",
+        "É",
+    ]
 
 
 SENTENCES = {
@@ -90,21 +96,21 @@ def test_white_space_means_the_same_to_str_and_to_the_rules():
     for code in range(0x3001):
         between = chr(code)
         is_space = between in spaces
-        assert (Rule("word").tokens(f"a{between}b") == ["a", "b"]) == is_space
+        assert (Pretokenizer("word").tokens(f"a{between}b") == ["a", "b"]) == is_space
         assert (sentences(f"Ab.{between}B") == [f"Ab.{between}", "B"]) == is_space, hex(code)
 
 
 def test_units_are_sentences_or_the_whole():
     text = "  One. Two!\n\n "
-    assert Rule("word", "sentence").units(text) == ["One.", "Two!"]
-    assert Rule("word", "document").units(text) == [text]
-    assert Rule("char", "document").units(" \n") == []
+    assert Pretokenizer("word", "sentence").units(text) == ["One.", "Two!"]
+    assert Pretokenizer("word", "document").units(text) == [text]
+    assert Pretokenizer("char", "document").units(" \n") == []
 
 
 @pytest.mark.parametrize("level", ["char", "byte"])
 @given(nasty)
 def test_characters_and_bytes_decode_to_the_text(level, text):
-    rule = Rule(level, lower=False)
+    rule = Pretokenizer(level, lower=False)
     counts = dict.fromkeys(rule.tokens(text), 1)
     tokenizer = Tokenizer(rule, Vocabulary.from_counts(counts, rule, units=1))
     assert tokenizer.decode(tokenizer.encode(text)) == unicodedata.normalize("NFC", text)
@@ -113,7 +119,7 @@ def test_characters_and_bytes_decode_to_the_text(level, text):
 @pytest.mark.parametrize("lower", [True, False])
 @given(nasty)
 def test_words_decode_to_text_with_the_same_tokens(lower, text):
-    rule = Rule("word", lower=lower)
+    rule = Pretokenizer("word", lower=lower)
     tokens = rule.tokens(text)
     every_other = {token: 1 for token in tokens[::2] if token != "<unk>"}
     for known in (dict.fromkeys(set(tokens) - {"<unk>"}, 1), every_other):
@@ -128,7 +134,7 @@ def test_words_decode_to_text_with_the_same_tokens(lower, text):
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
 @given(nasty)
 def test_encoding_is_the_rule_and_a_lookup(level, text):
-    rule = Rule(level)
+    rule = Pretokenizer(level)
     tokens = rule.tokens(text)
     counts = {token: 1 for token in tokens[::2] if token != "<unk>"}
     tokenizer = Tokenizer(rule, Vocabulary.from_counts(counts, rule, units=1, size=0))
@@ -231,7 +237,7 @@ def test_an_id_without_a_token_is_refused(bad):
 def test_impossible_rules_and_sizes_are_refused():
     for arguments in ({"level": "syllable"}, {"unit": "page"}, {"version": 2}):
         with pytest.raises(ConfigError):
-            Rule(**arguments)
+            Pretokenizer(**arguments)
     with pytest.raises(ConfigError, match="a vocabulary of 3 has no room"):
         Tokenizer.train(["a"], vocab_size=3)
     with pytest.raises(DataError, match="no tokens"):
@@ -256,8 +262,8 @@ def test_the_signature_and_the_hash_tell_rules_and_vocabularies_apart():
     assert Tokenizer.train(["a"], "char", unit="stream").signature == "char+nfc:stream:v1"
     made = [Tokenizer.train(*arguments) for arguments in
             ((["ab c"],), (["a bc"],), (["ab c"], "char"), (["ab c"], "byte"))]  # fmt: skip
-    assert len({tokenizer.hash for tokenizer in made}) == 4
-    assert made[0].hash == Tokenizer.train(["c ab ", ""]).hash
+    assert len({tokenizer.fingerprint for tokenizer in made}) == 4
+    assert made[0].fingerprint == Tokenizer.train(["c ab ", ""]).fingerprint
 
 
 def stored(tokenizer):
@@ -271,7 +277,7 @@ def test_a_stored_tokenizer_comes_back(level, unit):
     again = Tokenizer.from_artefact(*stored(tokenizer), "m.npz")
     assert again.vocabulary.tokens == tokenizer.vocabulary.tokens
     assert again.vocabulary.counts.tolist() == tokenizer.vocabulary.counts.tolist()
-    assert (again.rule, again.hash) == (tokenizer.rule, tokenizer.hash)
+    assert (again.rule, again.fingerprint) == (tokenizer.rule, tokenizer.fingerprint)
 
 
 def replaced(name, change):

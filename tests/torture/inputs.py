@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tally import Tally, one_line
 
-from rnncli.data.corpus import Reading, Skipped, documents
+from rnncli.data.corpus import ReadOptions, Skipped, documents
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import DataError
-from rnncli.text.pretokenizer import Rule
+from rnncli.text.pretokenizer import Pretokenizer
 
 WRONG = {  # kind of option -> values that YAML may give it by mistake
     "whole": ["no", "x", "1.5", "[1]", "{a: 1}", "null", "-3", "1e99", "'7 '", "2020-01-01"],
@@ -177,7 +177,7 @@ def _table(
             raw = raw[:at] + draw.choice([b'"', b"\xff", b",", b"\n", b"\0", b""]) + raw[at + 1 :]
     path.write_bytes(raw)
     style = "jsonl" if kind == "jsonl" else "csv"
-    reading = Reading("text", None if kind == "jsonl" else delimiter, format=style)
+    reading = ReadOptions("text", None if kind == "jsonl" else delimiter, format=style)
     try:
         found = [document.text for document in documents([path], reading, Skipped())]
     except DataError as error:
@@ -190,7 +190,7 @@ def _table(
         assert found == wanted, (found, wanted)
     counts = Counter(c for text in found for c in unicodedata.normalize("NFC", text))
     try:
-        made = tokenize(found, Rule("char", "document", False), path.with_suffix(".npz"),
+        made = tokenize(found, Pretokenizer("char", "document", False), path.with_suffix(".npz"),
                         split=(1, 0, 0), vocab_size=0)  # fmt: skip
     except DataError:
         assert not counts

@@ -20,7 +20,7 @@ from tally import Tally
 
 from rnncli import cli
 from rnncli.config.settings import GATES, RATES, SCHEDULES, Config, Recipe
-from rnncli.data.batches import Plan
+from rnncli.data.batches import BatchPlan
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
@@ -63,7 +63,12 @@ def resume(count: int, folder: Path) -> Tally:
 
 
 def _go(
-    path: Path, language: LanguageModel, run_: TrainRun, plan: Plan, validate: Any, stop: int | None
+    path: Path,
+    language: LanguageModel,
+    run_: TrainRun,
+    plan: BatchPlan,
+    validate: Any,
+    stop: int | None,
 ) -> list[Any]:
     reports = list(itertools.islice(train(run_, plan, validate), stop))
     language.model = run_.result

@@ -14,12 +14,14 @@ import pytest
 from commands import ROOT
 
 from rnncli.config.settings import Config, Recipe
-from rnncli.data.batches import Consecutive, Work
+from rnncli.data.batches import Consecutive
 from rnncli.errors import DivergenceError, RnncliError
 from rnncli.nn import Model, Params, Steps, shapes
 from rnncli.nn.optim import schedule
-from rnncli.parallel.processes import Crew, share, shared
+from rnncli.nn.packed import Batch
+from rnncli.parallel.processes import WorkerPool, shared
 from rnncli.training.loop import TrainRun, make_plan, total_steps, train
+from rnncli.training.shards import shard_of
 from rnncli.training.step import Stepper
 
 CELLS = ["lstm", "gru", "gru-before", "rnn"]
@@ -176,7 +178,7 @@ def test_the_gradient_of_shards_is_that_of_the_whole_batch(cell, starts):
             stepper = Stepper(model, Recipe(batch=8, shards=shards), {})
             carried = states.get(shards)
             nats, state = stepper.gradient(work, carried, 1 / len(work.y))
-            norm, states[shards] = stepper.gather(), state
+            norm, states[shards] = stepper.reduce(), state
             flat, c = stepper.grads[0].flat, state.c if state.c is not None else 0
             assert norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
             found.append([flat, state.h, c, nats])
@@ -205,9 +207,9 @@ def test_the_number_of_processes_does_not_change_a_bit(clip_by, optimizer, monke
 
 def test_share_deals_out_every_column_once_and_keeps_the_carried_first():
     steps = Steps((5, 5, 3, 2, 1))
-    work = Work(np.arange(16), np.arange(16) + 100, steps, 3)
+    work = Batch(np.arange(16), np.arange(16) + 100, steps, 3)
     for size in (2, 3, 5):
-        parts = [share(work, k, size) for k in range(size)]
+        parts = [shard_of(work, k, size) for k in range(size)]
         assert sorted(np.concatenate([p.x for p in parts]).tolist()) == list(range(16))
         assert all(np.array_equal(p.y, p.x + 100) for p in parts)
         assert [p.carried for p in parts] == [len(range(k, 3, size)) for k in range(size)]
@@ -216,46 +218,46 @@ def test_share_deals_out_every_column_once_and_keeps_the_carried_first():
 
 def test_share_worked_by_hand():
     ids = np.array([10, 11, 12, 20, 21, 22, 30, 31, 40])  # step 1, 2, 3, 4; sequence 0, 1, 2
-    work = Work(ids, np.arange(9), Steps((3, 3, 2, 1)), 2)
-    even, odd = share(work, 0, 2), share(work, 1, 2)
+    work = Batch(ids, np.arange(9), Steps((3, 3, 2, 1)), 2)
+    even, odd = shard_of(work, 0, 2), shard_of(work, 1, 2)
     assert (even.x.tolist(), even.steps.sizes, even.carried) == ([10, 12, 20, 22, 30, 40],
                                                                  (2, 2, 1, 1), 1)  # fmt: skip
     assert (odd.x.tolist(), odd.steps.sizes, odd.carried) == ([11, 21, 31], (1, 1, 1), 1)
-    assert share(work, 0, 1) is work
+    assert shard_of(work, 0, 1) is work
 
 
 @pytest.fixture
-def crew():
-    crews = []
+def pool():
+    pools = []
 
     def make(task, size):
-        crews.append(Crew(task, size))
-        return crews[-1]
+        pools.append(WorkerPool(task, size))
+        return pools[-1]
 
     yield make
-    for one in crews:
+    for one in pools:
         one.close()
 
 
-def test_a_crew_does_any_number_of_jobs_in_order(crew):
+def test_a_pool_does_any_number_of_jobs_in_order(pool):
     for size in (1, 2, 3):
-        assert crew(str, size).map(range(7)) == list("0123456")
-        assert crew(str, size).map([]) == []
+        assert pool(str, size).map(range(7)) == list("0123456")
+        assert pool(str, size).map([]) == []
 
 
-def test_a_crew_passes_on_what_a_worker_raises_and_works_on(crew):
+def test_a_pool_passes_on_what_a_worker_raises_and_works_on(pool):
     def work(k):
         if k == 2:
             raise DivergenceError("third")
         return k
 
-    three = crew(work, 3)
+    three = pool(work, 3)
     with pytest.raises(DivergenceError, match="third"):
         three.map(range(3))
     assert three.map([3, 4, 5]) == [3, 4, 5]
 
 
-def test_a_crew_says_so_when_a_worker_was_killed(crew):
+def test_a_pool_says_so_when_a_worker_was_killed(pool):
     here = os.getpid()
 
     def work(k):
@@ -264,17 +266,17 @@ def test_a_crew_says_so_when_a_worker_was_killed(crew):
         return k
 
     with pytest.raises(RnncliError, match="worker process was killed"):
-        crew(work, 2).map([1, 2])
+        pool(work, 2).map([1, 2])
 
 
-def test_a_crew_changes_shared_memory_only(crew):
+def test_a_pool_changes_shared_memory_only(pool):
     seen, unseen = shared(np.zeros(3)), np.zeros(3)
 
     def work(k):
         seen[k] += 1
         unseen[k] += 1
 
-    crew(work, 3).map(range(3))
+    pool(work, 3).map(range(3))
     assert seen.tolist() == [1, 1, 1]
     assert unseen.tolist() == [1, 0, 0]
 
@@ -599,7 +601,7 @@ def test_the_loss_setting_scales_the_gradient(loss, scale):
     stepper = Stepper(run.model, recipe, {})
     stepper.gradient(work, None, 1.0)
     report = next(train(run, plan))
-    assert report.norm == pytest.approx(scale * stepper.gather(), rel=1e-10)
+    assert report.norm == pytest.approx(scale * stepper.reduce(), rel=1e-10)
 
 
 def test_every_token_of_an_epoch_weighs_the_same():
@@ -614,7 +616,7 @@ def test_every_token_of_an_epoch_weighs_the_same():
     whole = np.zeros_like(start)
     for work in works:
         stepper.gradient(work, None, 1.0)
-        stepper.gather()
+        stepper.reduce()
         whole += stepper.grads[0].flat
     whole *= len(works) / sum(len(work.y) for work in works)
     list(train(run, plan))
@@ -655,10 +657,10 @@ def test_gradients_of_a_run_have_the_layout_of_its_parameters():
     assert all(Params(layout, np.float32, slot).shapes == layout for slot in run.slots.values())
 
 
-def test_a_program_that_forgets_its_crew_ends_all_the_same():
+def test_a_program_that_forgets_its_pool_ends_all_the_same():
     program = (
-        "from rnncli.parallel.processes import Crew\n"
-        "crew = Crew(abs, 2)\nprint(crew.map([-1, -2, -3]))"
+        "from rnncli.parallel.processes import WorkerPool\n"
+        "pool = WorkerPool(abs, 2)\nprint(pool.map([-1, -2, -3]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT

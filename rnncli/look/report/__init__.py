@@ -19,7 +19,8 @@ import numpy as np
 from rnncli.data.dataset import Dataset
 from rnncli.errors import DataError
 from rnncli.files import artefact as artefacts
-from rnncli.generation.sampling import Filters, generate
+from rnncli.generation.filters import Filters
+from rnncli.generation.sampling import generate
 from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look import inspection
@@ -96,7 +97,7 @@ def _about(found: dict[str, Any]) -> list[list[str]]:
 
 def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: int) -> list[str]:
     """The first texts of a split, about `tokens` of them; without a name the split least known."""
-    if data.tokenizer.hash != tokenizer.hash:
+    if data.tokenizer.fingerprint != tokenizer.fingerprint:
         raise DataError(f"{data.path}: its vocabulary is not the model's. Tokenize with --vocab "
                         "and the model file.")  # fmt: skip
     if split is None:
