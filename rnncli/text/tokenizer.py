@@ -256,6 +256,24 @@ class Tokenizer:
             bad = shown(error.object[error.start : error.start + 1])
             raise DataError(f"{bad} in the text is not a Unicode character.") from None
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the text is one running stream, without <s> and </s>."""
+        return self.bos is None
+
+    def wrap(self, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the ids of a unit between <s> and </s>; those of a stream as they are.
+
+        Example: [7, 9] -> [1, 7, 9, 2].
+        """
+        if self.bos is None or self.eos is None:
+            return ids
+        return np.concatenate([[self.bos], ids, [self.eos]]).astype(np.uint32)
+
+    def counted(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which ids (n,) are predicted: all but <s>. Shape (n,)."""
+        return np.ones(len(ids), bool) if self.bos is None else np.asarray(ids != self.bos)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; `<s>` and `</s>` are left out, `<unk>` is shown."""
         decoder = self.decoder()

@@ -325,3 +325,14 @@ def test_a_damaged_vocabulary_is_refused_by_name(case):
     with pytest.raises(ArtefactError, match=r"^m\.npz: ") as caught:
         Tokenizer.from_artefact(header, arrays, "m.npz")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("unit", ["document", "sentence", "stream"])
+def test_marks_are_put_on_and_counted_in_one_place(unit):
+    tokenizer = Tokenizer.train(["b a b a c"], "char", unit=unit)
+    ids = tokenizer.encode("abba")
+    whole = tokenizer.wrap(ids)
+    assert tokenizer.is_stream == (unit == "stream")
+    assert whole.dtype == ids.dtype
+    assert whole.tolist() == ([*ids] if unit == "stream" else [1, *ids, 2])
+    assert tokenizer.counted(whole).tolist() == [token != tokenizer.bos for token in whole]
