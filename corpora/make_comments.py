@@ -81,7 +81,7 @@ def rounded(mean: float, error: float) -> tuple[str, str, str]:
 def scored(dataset: Any) -> Iterator[tuple[str, list[float], list[int]]]:
     """For each split of a data file its name, and for each text -ln p and the tokens."""
     known = dataset.tokenizer.vocabulary
-    scorer = Scorer(grammar(), dataset.tokenizer.rule.tokens, known.index)
+    scorer = Scorer(grammar(), dataset.tokenizer.pretokenizer.tokens, known.index)
     for name, split in dataset.splits.items():
         ids, starts = split.ids.tolist(), split.starts.tolist()
         texts = [[known.tokens[i] for i in ids[a + 1 : b]] for a, b in pairwise(starts)]
@@ -103,7 +103,7 @@ def print_entropy(data: str) -> None:
         mean, error = figures(nats, lengths)
         print(line(name, len(nats), sum(lengths), *rounded(mean, error)))
     known = dataset.tokenizer
-    scorer = Scorer(grammar(), known.rule.tokens, known.vocabulary.index)
+    scorer = Scorer(grammar(), known.pretokenizer.tokens, known.vocabulary.index)
     total, length = scorer.expected(scorer.grammar.start)
     mean = total / (length + 1)  # one more token: the end
     print(line("expected", "-", f"{length + 1:.2f}", *rounded(mean, 0.0)))

@@ -44,8 +44,12 @@ def _tokens(
     names = source.names(tokenizer, part)
     for token, nats, name in zip(part.ids.tolist(), part.nats.tolist(), names, strict=True):
         if not math.isnan(nats):
-            yield {**place, "token": token_name(tokenizer.rule, name), "logprob": 0 - nats / unit,
-                   "oov": token == tokenizer.unk}  # fmt: skip
+            yield {
+                **place,
+                "token": token_name(tokenizer.pretokenizer, name),
+                "logprob": 0 - nats / unit,
+                "oov": token == tokenizer.unk,
+            }
 
 
 def _figures(score: Score, unit: float) -> Row:

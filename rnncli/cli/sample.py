@@ -159,7 +159,7 @@ def sample(
 
     chosen = {k: options.pop(k) for k in list(options) if k in Filters.__annotations__}
     options["length"] = length or max(
-        options["min_length"], 200 if tokenizer.rule.level == "word" else 1000
+        options["min_length"], 200 if tokenizer.pretokenizer.level == "word" else 1000
     )
     options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed}
     line_end = unescaped(separator) if separator is not None else "\n"

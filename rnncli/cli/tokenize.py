@@ -123,7 +123,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
                 raise ConfigError(
                     f"--vocab brings its own rule: leave out --{name.replace('_', '-')}."
                 )
-        rule = vocabulary.rule
+        rule = vocabulary.pretokenizer
     else:
         level = options["level"]
         unit = options["unit"] or ("stream" if options["whole_file"] else "document")

@@ -302,7 +302,7 @@ class Recipe(Settings):
         return replace(self, shards=-(-self.shards // ranks) * ranks)
 
     @property
-    def rule(self) -> str:
+    def update_rule(self) -> str:
         """The update rule; asgd is sgd with averaging on top."""
         return "sgd" if self.optimizer == "asgd" else self.optimizer
 

@@ -149,7 +149,7 @@ def _check_options(
         return
     if vocab_size is not None or min_count is not None:
         raise ConfigError("a reused vocabulary has its size; leave vocab-size and min-count out.")
-    old = given.rule
+    old = given.pretokenizer
     if (old.level, old.lower, old.specials) != (rule.level, rule.lower, rule.specials):
         raise ConfigError(f"the vocabulary was made as {old.signature}, not {rule.signature}. "
                           "Use the same --level, --lower and --unit.")  # fmt: skip
@@ -172,7 +172,7 @@ def _summary(
         rarest = (max(rare), fewest)
     order = np.argsort(-text[0], kind="stable")
     ranked = text[:, order].cumsum(axis=1)  # (3, types), most frequent first
-    reserved = len(tokenizer.rule.specials)
+    reserved = len(tokenizer.pretokenizer.specials)
     distinct = int(np.count_nonzero(text[0]))
     sizes = [size for size in SIZES if size - reserved < distinct]
     rows: list[tuple[int, float, float | None]] = []
@@ -182,7 +182,7 @@ def _summary(
         rate = 1 - int(found[1:].sum()) / held if held else None
         rows.append((size, 1 - int(found[0]) / train, rate))
     return Summary(
-        signature=tokenizer.signature, unit=tokenizer.rule.unit,
+        signature=tokenizer.signature, unit=tokenizer.pretokenizer.unit,
         documents=corpus.documents, units=sum(part.units for part in splits.values()),
         tokens=total, distinct=int(np.count_nonzero(text.sum(axis=0))),
         vocabulary=len(tokenizer), kept=len(tokenizer) - reserved, min_count=min_count,

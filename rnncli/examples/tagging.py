@@ -79,11 +79,13 @@ def lesson(bidirectional: bool, seed: int = 0, steps: int = 200) -> Lesson:
     recipe = Recipe(optimizer="adam", lr=0.02)
     model, rng = Model.initial(config, seed), np.random.default_rng(seed)
     gradient = model.params.like()
-    slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.rule].slots}
+    slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.update_rule].slots}
     for step in range(1, steps + 1):
         work = batch([sentence(rng) for _ in range(32)])
         model.gradients(work, model.zero_state(work.steps.B), gradient)
-        update(recipe.rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe)
+        update(
+            recipe.update_rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe
+        )
     test = batch([sentence(rng) for _ in range(500)])
     return Lesson(model, float(np.mean(tags(model, test) == test.y)))
 

@@ -52,7 +52,7 @@ class Constraints:
         index = tokenizer.vocabulary.index
         found = []
         for string in self.ban:
-            tokens = [string] if string in index else tokenizer.rule.tokens(string)
+            tokens = [string] if string in index else tokenizer.pretokenizer.tokens(string)
             if len(tokens) != 1:
                 raise ConfigError(
                     f'"{shown(string)}" is {len(tokens)} tokens, not one that can be banned. '

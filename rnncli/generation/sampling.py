@@ -142,7 +142,9 @@ class Sampler:
         self.match = Pattern(terms.match) if terms.match else None
         self.wanted = terms.wanted(tokenizer)
         never = {*filters.banned, *terms.banned(tokenizer)}
-        if terms.match and tokenizer.rule.level == "byte":  # a character has to be whole to match
+        if (
+            terms.match and tokenizer.pretokenizer.level == "byte"
+        ):  # a character has to be whole to match
             never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
         if tokenizer.bos is not None:
             never.add(tokenizer.bos)
@@ -155,13 +157,15 @@ class Sampler:
         )
         if len(self.late.banned) == len(tokenizer):
             raise ConfigError("ban leaves no token to write.")
-        self.space = " " if tokenizer.rule.level == "word" else ""  # between prefix and text
+        self.space = (
+            " " if tokenizer.pretokenizer.level == "word" else ""
+        )  # between prefix and text
 
     def start(self, prefix: str) -> Start:
         """Read a prefix."""
         tokenizer, reader = self.tokenizer, self.reader
         ids, _ = prefix_ids(tokenizer, prefix)
-        given = tokenizer.bos is None and bool(tokenizer.rule.tokens(prefix))
+        given = tokenizer.bos is None and bool(tokenizer.pretokenizer.tokens(prefix))
         known, before, decoder = ids[0 if given else 1 :], reader.start(), tokenizer.decoder()
         if ids[1:]:
             _, before = reader.read(ids[:-1], before)

@@ -45,7 +45,7 @@ def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]
     A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
     stream without a prefix goes on from the newline, or else the most frequent token.
     """
-    rule, vocabulary = tokenizer.rule, tokenizer.vocabulary
+    rule, vocabulary = tokenizer.pretokenizer, tokenizer.vocabulary
     text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
     unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
     ids: list[int] = tokenizer.encode(text).tolist()

@@ -97,7 +97,7 @@ def _parameters(model: Model) -> dict[str, Any]:
 def _vocabulary(tokenizer: Tokenizer, shown: int) -> dict[str, Any]:
     """The most and the least frequent tokens with their counts in training; specials apart."""
     tokens, counts = tokenizer.vocabulary.tokens, tokenizer.vocabulary.counts.tolist()
-    special = len(tokenizer.rule.specials)
+    special = len(tokenizer.pretokenizer.specials)
     pairs = [[token, count] for token, count in zip(tokens, counts, strict=True)]
     plain = sorted(pairs[special:], key=lambda pair: -pair[1])
     return {

@@ -261,7 +261,7 @@ def _units(tokenizer: Tokenizer, text: str) -> list[Array]:
     if tokenizer.bos is None or tokenizer.eos is None:
         ids = tokenizer.encode(text)
         return [ids] if len(ids) else []
-    units = [tokenizer.encode(unit) for unit in tokenizer.rule.units(text)]
+    units = [tokenizer.encode(unit) for unit in tokenizer.pretokenizer.units(text)]
     bos, eos = np.array([[tokenizer.bos], [tokenizer.eos]], np.uint32)
     return [np.concatenate([bos, unit, eos]) for unit in units]
 

@@ -122,8 +122,8 @@ def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
     """The units of a text, cut as they are for scoring."""
     units = []
     whole = tokenizer.bos is None  # white space of a stream counts
-    for part in [text] if whole else tokenizer.rule.units(text):
-        ids, found = tokenizer.encode(part), pieces(tokenizer.rule, part)
+    for part in [text] if whole else tokenizer.pretokenizer.units(text):
+        ids, found = tokenizer.encode(part), pieces(tokenizer.pretokenizer, part)
         if tokenizer.bos is not None and tokenizer.eos is not None:
             ids = np.concatenate([[tokenizer.bos], ids, [tokenizer.eos]]).astype(np.uint32)
             found = [("", BOS), *found, (" ", EOS)]
@@ -135,8 +135,8 @@ def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
 def text_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
     """The tokens of a text before any vocabulary, as many as it has ids; <s>, </s> among them."""
     if tokenizer.bos is None:
-        return tokenizer.rule.tokens(text)
-    units = map(tokenizer.rule.tokens, tokenizer.rule.units(text))
+        return tokenizer.pretokenizer.tokens(text)
+    units = map(tokenizer.pretokenizer.tokens, tokenizer.pretokenizer.units(text))
     return [token for unit in units for token in (BOS, *unit, EOS)]
 
 
@@ -151,11 +151,11 @@ def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
             token = tokenizer.token(token_id)
             if token in ENDS:
                 found.append((" " if token == EOS else "", token))
-            elif tokenizer.rule.level == "word":
+            elif tokenizer.pretokenizer.level == "word":
                 piece = decoder.feed(token_id)
                 found.append((piece[: len(piece) - len(token)], token))
             else:
-                found.append(("", token_name(tokenizer.rule, token)))
+                found.append(("", token_name(tokenizer.pretokenizer, token)))
         yield Unit(ids, found)
 
 

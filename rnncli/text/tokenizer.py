@@ -204,7 +204,7 @@ class Tokenizer:
     """A rule and a vocabulary: text to ids and back."""
 
     def __init__(self, rule: Pretokenizer, vocabulary: Vocabulary) -> None:
-        self.rule = rule
+        self.pretokenizer = rule
         self.vocabulary = vocabulary
         marked = rule.unit != "stream"
         self.unk: int = 0
@@ -281,7 +281,7 @@ class Tokenizer:
 
     def decoder(self) -> detokenizer.Decoder:
         """A decoder for ids that come one at a time."""
-        return detokenizer.decoder(self.rule, self.token)
+        return detokenizer.decoder(self.pretokenizer, self.token)
 
     def token(self, token_id: int) -> str:
         """The token of an id; raises DataError for an id that has none."""
@@ -292,7 +292,7 @@ class Tokenizer:
     @property
     def signature(self) -> str:
         """The rule's signature."""
-        return self.rule.signature
+        return self.pretokenizer.signature
 
     @cached_property
     def fingerprint(self) -> str:
@@ -311,7 +311,7 @@ class Tokenizer:
 
     def to_header(self) -> dict[str, Any]:
         """What stands under `tokenizer` in the header of a data or model file."""
-        rule = self.rule
+        rule = self.pretokenizer
         return {"level": rule.level, "unit": rule.unit, "lower": rule.lower,
                 "version": rule.version, "size": len(self), "hash": self.fingerprint}  # fmt: skip
 

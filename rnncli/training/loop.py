@@ -89,7 +89,7 @@ class TrainRun:
     @classmethod
     def start(cls, model: Model, recipe: Recipe) -> TrainRun:
         """A run that has not begun."""
-        slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
+        slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
         return cls(model, recipe, slots)
 
     @property
@@ -143,7 +143,7 @@ def train(
     recipe = run.recipe
     total = total_steps(recipe, plan)
     begun, done = clock(), run.progress
-    rule_slots = {name: run.slots[name] for name in RULES[recipe.rule].slots}
+    rule_slots = {name: run.slots[name] for name in RULES[recipe.update_rule].slots}
     stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
     run.slots.update(rule_slots)
     every = valid_every(recipe, plan)

@@ -87,7 +87,7 @@ def settings_for(
     and there fitted to the time that is given. The rate of one optimizer is none for another.
     """
     given = given or {}
-    default = "words" if tokenizer.rule.level == "word" else "characters"
+    default = "words" if tokenizer.pretokenizer.level == "word" else "characters"
     if default == "characters" and (given.get("max_time") or 0) >= LONG:
         default = "characters-long"
     own = presets.load(preset or default).settings
@@ -140,9 +140,11 @@ def fresh(
         model = Model.initial(config, recipe.seed)
     else:
         old, new = start.tokenizer, dataset.tokenizer
-        if old.rule.level != new.rule.level:
-            raise DataError(f"{dataset.path}: tokens of level {new.rule.level}, but those of the "
-                            f"model to begin with are of level {old.rule.level}.")  # fmt: skip
+        if old.pretokenizer.level != new.pretokenizer.level:
+            raise DataError(
+                f"{dataset.path}: tokens of level {new.pretokenizer.level}, but those of the model "
+                f"to begin with are of level {old.pretokenizer.level}."
+            )
         rows = match(old.vocabulary.tokens, new.vocabulary.tokens).rows
         model = Model(config, carried_over(start.model, rows).params)
     run = TrainRun.start(model, recipe.shared_by(ranks))

@@ -63,7 +63,7 @@ class Stepper:
         count = self.pool.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
-        matrices = self.model.matrices() if recipe.rule == "muon" else []
+        matrices = self.model.matrices() if recipe.update_rule == "muon" else []
         self.updates = update_parts(
             len(layout.flat), matrices, self.pool.size if matrices else count
         )
@@ -111,7 +111,7 @@ class Stepper:
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
         self.pool.map([("_apply", part, factor, weight, rate, step) for part in self.updates])
-        if self.recipe.rule == "muon" and self.comm.size > 1:  # products round in many ways
+        if self.recipe.update_rule == "muon" and self.comm.size > 1:  # products round in many ways
             self.model.params.flat[:] = self.comm.bcast(self.model.params.flat)
 
     def close(self) -> None:
@@ -147,7 +147,18 @@ class Stepper:
         limit = recipe.clip * weight if recipe.clip_by == "element" else 0.0
         factor *= weight
         with np.errstate(over="ignore", invalid="ignore"):
-            update(recipe.rule, params, grad, self.slots, rate, step, recipe, factor, limit, part)
+            update(
+                recipe.update_rule,
+                params,
+                grad,
+                self.slots,
+                rate,
+                step,
+                recipe,
+                factor,
+                limit,
+                part,
+            )
 
 
 def gather_state(state: State, shards: int, comm: Comm) -> State:

@@ -147,7 +147,7 @@ def test_widths_follow_from_the_settings():
 
 
 def test_asgd_is_sgd_with_a_rate_of_its_own():
-    assert Recipe(optimizer="asgd").rule == "sgd"
-    assert Recipe(optimizer="adam").rule == "adam"
+    assert Recipe(optimizer="asgd").update_rule == "sgd"
+    assert Recipe(optimizer="adam").update_rule == "adam"
     assert Recipe(optimizer="adagrad").rate == 0.1
     assert Recipe(optimizer="adagrad", lr=0.0).rate == 0.0

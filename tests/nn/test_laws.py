@@ -391,12 +391,12 @@ def test_one_batch_can_be_learned_by_heart(cell):
     x[0] = np.arange(4)  # sequences that begin alike could not be told apart
     batch = Batch(x.ravel(), rng.integers(0, V, steps.N), steps)
     recipe, state = Recipe(lr=0.03), model.zero_state(4)
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
+    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
     grads = model.params.like()
     for t in range(1, 301):
         model.gradients(batch, state, grads)
         clip_norm(grads.flat, recipe.clip)
-        update(recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+        update(recipe.update_rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
     assert model.nats(batch, state)[0].mean() < 0.02
 
 

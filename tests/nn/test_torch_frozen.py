@@ -107,8 +107,8 @@ def check_optimizer(start, end):
     (settings, first), (recipe, last) = start, end
     config, recipe = Config(**settings), Recipe(**recipe)
     model = Model(config, parameters(config, first))
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.rule].slots}
-    matrices = model.matrices() if recipe.rule == "muon" else []
+    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
+    matrices = model.matrices() if recipe.update_rule == "muon" else []
     (share,) = update_parts(len(model.params.flat), matrices, 1)
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
@@ -117,7 +117,14 @@ def check_optimizer(start, end):
         losses.append(found.nats.mean())
         norms.append(clip_norm(grads.flat, recipe.clip))
         update(
-            recipe.rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe, share=share
+            recipe.update_rule,
+            model.params.flat,
+            grads.flat,
+            slots,
+            recipe.rate,
+            t,
+            recipe,
+            share=share,
         )
     close(losses, last["losses"])
     close(norms, last["norms"])

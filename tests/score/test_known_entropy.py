@@ -33,7 +33,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_the_known_entropy_is_that_of_the_grammar(dataset: Dataset) -> None:
     tokenizer, split = dataset.tokenizer, dataset.splits["test"]
     tokens = tokenizer.vocabulary.tokens
-    scorer = Scorer(make_comments.grammar(), tokenizer.rule.tokens, tokenizer.vocabulary.index)
+    scorer = Scorer(
+        make_comments.grammar(), tokenizer.pretokenizer.tokens, tokenizer.vocabulary.index
+    )
     nats = 0.0
     for a, b in zip(split.starts[:-1], split.starts[1:], strict=True):
         nats += sum(scorer.score([tokens[i] for i in split.ids[a + 1 : b]])[0])

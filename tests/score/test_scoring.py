@@ -47,7 +47,7 @@ class Units:
 
 
 def split_of(tokenizer: Tokenizer, texts: Iterable[str]) -> Units:
-    units = [unit for text in texts for unit in tokenizer.rule.units(text)]
+    units = [unit for text in texts for unit in tokenizer.pretokenizer.units(text)]
     ids = [tokenizer.encode(unit).tolist() for unit in units]
     if tokenizer.bos is not None:
         ids = [[tokenizer.bos, *unit, tokenizer.eos] for unit in ids]
@@ -182,13 +182,13 @@ def test_each_text_has_its_score_in_order_and_empty_ones_too() -> None:
     plain = Plainly(model, SENTENCES)
     for text, score in zip(texts, scores, strict=True):
         expected = Score()
-        for unit in SENTENCES.rule.units(text):
+        for unit in SENTENCES.pretokenizer.units(text):
             plain.fresh()
             ids = SENTENCES.encode(unit).tolist()
             expected += plain.score([1, *ids, 2])
         same(score, expected)
         assert (score.chars, score.bytes) == (len(text), len(text.encode()))
-        assert score.units == len(SENTENCES.rule.units(text))
+        assert score.units == len(SENTENCES.pretokenizer.units(text))
     assert scores[0] == Score()
     assert scores[1].nats == pytest.approx(scores[6].nats, 1e-6)
 

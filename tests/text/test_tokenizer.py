@@ -277,7 +277,10 @@ def test_a_stored_tokenizer_comes_back(level, unit):
     again = Tokenizer.from_artefact(*stored(tokenizer), "m.npz")
     assert again.vocabulary.tokens == tokenizer.vocabulary.tokens
     assert again.vocabulary.counts.tolist() == tokenizer.vocabulary.counts.tolist()
-    assert (again.rule, again.fingerprint) == (tokenizer.rule, tokenizer.fingerprint)
+    assert (again.pretokenizer, again.fingerprint) == (
+        tokenizer.pretokenizer,
+        tokenizer.fingerprint,
+    )
 
 
 def replaced(name, change):

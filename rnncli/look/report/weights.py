@@ -61,7 +61,7 @@ def neighbours(language: LanguageModel) -> list[dict[str, Any]]:
 
 def _near(language: LanguageModel, table: Array) -> list[dict[str, Any]]:
     tokenizer = language.tokenizer
-    special = len(tokenizer.rule.specials)
+    special = len(tokenizer.pretokenizer.specials)
     counts = tokenizer.vocabulary.counts.copy()
     counts[:special] = 0
     order = np.argsort(-counts, kind="stable")[:CANDIDATES]
