@@ -107,6 +107,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     from rnncli.data.tokenize import tokenize as write
     from rnncli.files import artefact as artefacts
     from rnncli.parallel import mpi
+    from rnncli.text.levels import level_of
     from rnncli.text.pretokenizer import Pretokenizer
     from rnncli.text.tokenizer import Tokenizer
 
@@ -127,7 +128,7 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     else:
         level = options["level"]
         unit = options["unit"] or ("stream" if options["whole_file"] else "document")
-        lower = options["lower"] if options["lower"] is not None else level == "word"
+        lower = options["lower"] if options["lower"] is not None else level_of(level).lower
         rule = Pretokenizer(level, unit, lower)
     column = options["column"]
     delimiter = {r"\t": "\t"}.get(options["delimiter"], options["delimiter"])

@@ -27,8 +27,11 @@ from rnncli.lm.language_model import LanguageModel, from_parts, to_header
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.params import Params
 from rnncli.nn.transfer import carried_over, match
-from rnncli.text.pretokenizer import BOS, EOS, UNK, Pretokenizer
-from rnncli.text.tokenizer import Tokenizer, Vocabulary
+from rnncli.text.levels import level_of
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import BOS, EOS, UNK
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 Array = NDArray[Any]
 
@@ -283,9 +286,8 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
         level = "char" if all(len(token) == 1 for token in text) else "word"
     if not unit:
         unit = "document" if {BOS, EOS} <= set(tokens) else "stream"
-    rule = Pretokenizer(
-        level, unit, level == "word" and all(token == token.lower() for token in text)
-    )
+    lower = level_of(level).lower and all(token == token.lower() for token in text)
+    rule = Pretokenizer(level, unit, lower)
     missing = [token for token in rule.specials[1:] if token not in tokens]
     if missing:
         raise DataError(f"unit {unit} needs {' and '.join(missing)} in the vocabulary. Use stream.")

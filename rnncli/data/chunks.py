@@ -184,7 +184,7 @@ def spooled(
 
 def can_share(files: Files, rule: Pretokenizer) -> bool:
     """Whether rows can be read side by side: not as one stream, and not up to a limit."""
-    return rule.unit != "stream" and files.reading.limit is None
+    return not rule.is_stream and files.reading.limit is None
 
 
 def _shared(files: Files, parts: list[FileChunk], spools: list[Spool], skipped: Skipped) -> Spooled:

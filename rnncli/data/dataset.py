@@ -118,7 +118,7 @@ def _split(
     check(all(_ascending(starts, 0)), "starts are not ascending")
     top = max(int(block.max(initial=0)) for block in blocks(ids))
     check(top < len(tokenizer), f"an id of {top} in a vocabulary of {len(tokenizer)}")
-    if tokenizer.bos is None:
+    if tokenizer.is_stream:
         check(len(rows) == 0 and len(starts) == 2, "a stream has one unit and no rows")
     else:
         check(len(rows) == len(starts) - 1, "rows and starts differ in number")

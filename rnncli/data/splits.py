@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rnncli.data.spool import Ints, Spooled
 from rnncli.files import artefact
 from rnncli.seeds import Purpose, rng
-from rnncli.text.pretokenizer import SPECIALS, Pretokenizer
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import SPECIALS
 
 TOKENS = 1 << 20  # tokens in memory at once
 
@@ -40,7 +41,7 @@ class Splitter:
         self, corpus: Spooled, rule: Pretokenizer, split: Sequence[float], seed: int
     ) -> None:
         self._corpus = corpus
-        self._stream = rule.unit == "stream"
+        self._stream = rule.is_stream
         self._seed = seed
         self.quotas = quotas(corpus.tokens if self._stream else corpus.units, split)
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from rnncli.data.corpus import Document, Skipped
 from rnncli.errors import DataError
-from rnncli.text.pretokenizer import BOS, EOS, SPECIALS, Pretokenizer
-from rnncli.text.pretokenizer import sentences as cut_sentences
-from rnncli.text.tokenizer import Coder, Numbers
+from rnncli.text.encoder import Numbers, encoder, marks
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.sentences import sentences
+from rnncli.text.specials import SPECIALS
 
 UNITS = 1 << 16  # units in memory at once
 _BUFFER = 1 << 20  # bytes
@@ -51,7 +52,7 @@ class Spool:
         self.numbers = Numbers()
         self.number = number
         self._rule = rule
-        self._encode = Coder(rule, self.numbers)
+        self._encode = encoder(rule, self.numbers)
         self._units = self._tokens = 0  # in the files
         self._open = ExitStack()
         try:
@@ -77,8 +78,7 @@ class Spool:
         encode, rule = self._encode, self._rule
         first = self._units, self._tokens
         count = 0  # of documents
-        bos, eos = (struct.pack("=I", SPECIALS.index(token)) for token in (BOS, EOS))
-        marked = rule.unit != "stream"
+        bos, eos = marks(rule)
         pack = struct.Struct("=4q").pack
         write_ids, write_record = self._ids.write, self._records.write
         filled = False  # whether the document has any tokens yet
@@ -99,9 +99,8 @@ class Spool:
                     blank_chars += chars
                     blank_bytes += size
                     continue
-                if marked:
-                    ids = bos + ids + eos
-                else:
+                ids = bos + ids + eos
+                if rule.is_stream:
                     chars, size = blank_chars + chars, blank_bytes + size
                     blank_chars = blank_bytes = 0
                 tokens = len(ids) // 4
@@ -213,7 +212,7 @@ def _parts(
     for number, given in enumerate(documents, 1):
         document = Document(given, row=number) if isinstance(given, str) else given
         text = document.text
-        if rule.unit == "stream":
+        if rule.is_stream:
             if fresh and last not in ("", "\n"):
                 text = "\n" + text  # documents of a stream begin on a line of their own
             last, fresh = text[-1:] or last, not document.more
@@ -222,7 +221,7 @@ def _parts(
         text, carried = carried + text, ""
         if document.more:
             # The last sentence may go on in the next piece; a document certainly does.
-            pieces = cut_sentences(text) if rule.unit == "sentence" else [text]
+            pieces = sentences(text) if rule.unit == "sentence" else [text]
             carried = pieces.pop() if pieces else ""
             text = "".join(pieces)
         yield document, rule.units(text)

@@ -21,8 +21,10 @@ from rnncli.data.spool import Ints, Spooled
 from rnncli.errors import ConfigError, DataError
 from rnncli.files import artefact
 from rnncli.files.atomic import telling
-from rnncli.text.pretokenizer import SPECIALS, Pretokenizer
-from rnncli.text.tokenizer import WORD_VOCABULARY, Tokenizer, Vocabulary
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import SPECIALS
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
 
@@ -125,9 +127,12 @@ def _unseen(counts: Ints, table: Ints) -> int:
 
 
 def _min_count(counts: Collection[int], rule: Pretokenizer, size: int | None) -> int:
-    """2 if every word had a place although some were seen once, and some more often; else 1."""
-    room = (WORD_VOCABULARY if size is None else size) - len(rule.specials)
-    spare = rule.level == "word" and len(counts) <= room
+    """Return 2 if every word had a place although some were seen once, and some more often; else 1.
+
+    At a level whose vocabulary has no limit of its own there is nothing rare to leave out.
+    """
+    limit = rule.row.vocab_size
+    spare = limit > 0 and len(counts) <= (limit if size is None else size) - len(rule.specials)
     return 2 if spare and min(counts) == 1 < max(counts) else 1
 
 

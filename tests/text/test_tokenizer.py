@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.text.pretokenizer import Pretokenizer, sentences
-from rnncli.text.tokenizer import Tokenizer, Vocabulary
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.sentences import sentences
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 # Spaces, marks, joiners, controls, scripts and surrogate-plane signs that trip splitters up.
 TRICKY = [
@@ -246,7 +248,7 @@ def test_impossible_rules_and_sizes_are_refused():
 
 def test_the_cache_stays_within_its_bounds(monkeypatch):
     tokenizer = Tokenizer.train(["a b"])
-    chunks = tokenizer._coder._chunk.__self__
+    chunks = tokenizer._encode._cache
     monkeypatch.setattr(type(chunks), "entries", 10)
     expected = tokenizer.encode("a").tolist() + [0] * 100 + tokenizer.encode("b").tolist()
     text = " ".join(["a", *(f"w{k}" for k in range(100)), "b"])

@@ -88,7 +88,7 @@ def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str
     if logged:
         return [{"when": f"step {row['step']:,}", "prefix": str(row.get("prefix", "")),
                  "text": str(row.get("text", ""))} for row in logged]  # fmt: skip
-    length = 60 if language.tokenizer.pretokenizer.level == "word" else 240
+    length = language.tokenizer.pretokenizer.row.excerpt
     out = []
     for temperature in TEMPERATURES:
         drawn = generate(language.model, language.tokenizer, num=2, length=length,
