@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.corpus import Document, Skipped
+from rnncli.data.document import Document, Skipped
 from rnncli.errors import DataError
 from rnncli.text.encoder import Numbers, encoder, marks
 from rnncli.text.pretokenizer import Pretokenizer

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.data.chunks import Files, spooled
-from rnncli.data.corpus import Document, Skipped
 from rnncli.data.dataset import SPLITS
+from rnncli.data.document import Document, Skipped
 from rnncli.data.splits import SplitSummary, Splitter
 from rnncli.data.spool import Ints, Spooled
 from rnncli.errors import ConfigError, DataError

@@ -13,11 +13,13 @@ from commands import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.config.reading import ReadOptions
 from rnncli.data import splits as deal
 from rnncli.data import spool
 from rnncli.data import tokenize as tokenizing
-from rnncli.data.corpus import Document, ReadOptions, Skipped, documents
+from rnncli.data.corpus import documents
 from rnncli.data.dataset import SPLITS, Dataset
+from rnncli.data.document import Document, Skipped
 from rnncli.data.splits import quotas
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
@@ -316,8 +318,9 @@ def test_impossible_options_are_refused(tmp_path, options):
 
 def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
     script = (
-        "import sys; from rnncli.data.corpus import *; from rnncli.data.tokenize import *;"
-        "from rnncli.text.tokenizer import *; a, b = sys.argv[1:];"
+        "import sys; from rnncli.config.reading import *; from rnncli.data.corpus import *;"
+        "from rnncli.data.tokenize import *; from rnncli.text.tokenizer import *;"
+        "a, b = sys.argv[1:];"
         "tokenize(documents([a], ReadOptions(), Skipped()), Pretokenizer(), b, inputs=[a], seed=4)"
     )
     results = set()

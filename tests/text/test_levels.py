@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import rnncli
-from rnncli.data.corpus import Skipped
 from rnncli.data.dataset import Dataset
+from rnncli.data.document import Skipped
 from rnncli.data.spool import Spool
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ConfigError
