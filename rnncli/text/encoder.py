@@ -15,7 +15,8 @@ from rnncli.errors import DataError
 from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.specials import BOS, EOS, SPECIALS
 
-Encode: TypeAlias = Callable[[str], bytes]  # a unit of text -> uint32 numbers of its tokens
+# A unit of text -> uint32 numbers of its tokens; UnicodeEncodeError for half a surrogate pair.
+Encode: TypeAlias = Callable[[str], bytes]
 
 
 class Numbers(dict[str, int]):
@@ -53,6 +54,7 @@ class ChunkEncoder:
     def _cut(self, chunk: str) -> bytes:
         if chunk.isascii() and chunk.isalpha():  # one word: no pattern is needed
             return array("I", [self._number(self._rule.normal(chunk))]).tobytes()
+        chunk.encode()  # raises for half a surrogate pair
         return array("I", map(self._number, self._rule.tokens(chunk))).tobytes()
 
     def __call__(self, text: str) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.sentences import sentences
@@ -224,10 +225,15 @@ def test_special_tokens_in_text_are_refused_for_words_alone():
     assert chars.decode(chars.encode("<s>")) == "<s>"
 
 
-@pytest.mark.parametrize("level", ["char", "byte"])
-def test_half_a_surrogate_pair_is_refused(level):
-    with pytest.raises(DataError, match=r"\\ud800 in the text is not a Unicode character"):
+@pytest.mark.parametrize("level", ["word", "char", "byte"])
+def test_half_a_surrogate_pair_is_refused(level, tmp_path):
+    wrong = r"\\ud800 in the text is not a Unicode character"
+    with pytest.raises(DataError, match=wrong):
         Tokenizer.train(["abc"], level).encode("a\ud800")
+    with pytest.raises(DataError, match=wrong):
+        Tokenizer.train(["abc a\ud800"], level)
+    with pytest.raises(DataError, match=r"text 2: half a surrogate pair in the text"):
+        tokenize(["abc", "a\ud800"], Pretokenizer(level), tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize("bad", [-1, 5])
