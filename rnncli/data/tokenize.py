@@ -84,8 +84,8 @@ def tokenize(
         if corpus.tokens == 0:
             blank = f" ({sum(skipped.counts.values())} rows left out)" if skipped.counts else ""
             raise DataError(f"no tokens in the input{blank}.")
-        deal = Splitter(corpus, rule, split, seed)
-        counts = deal.count()
+        splitter = Splitter(corpus, rule, split, seed)
+        counts = splitter.count()
         names = [name for name, share in zip(SPLITS, split, strict=False) if share > 0]
         tokens = corpus.types
         if vocabulary is None:
@@ -102,7 +102,8 @@ def tokenize(
         index = tokenizer.vocabulary.index
         table = np.array([index.get(token, 0) for token in tokens], np.int64)
         held = {name: k for k, name in enumerate(SPLITS) if name in names}
-        splits = {name: deal.summary(k, counts[k], table) for name, k in held.items()}
+        figures = splitter.summaries(counts, table)
+        splits = {name: figures[k] for name, k in held.items()}
         summary = _summary(corpus, tokenizer, counts, table, splits, skipped, min_count)
         header = {
             "tokenizer": tokenizer.to_header(),
@@ -115,7 +116,7 @@ def tokenize(
         arrays: dict[str, NDArray[Any] | artefact.ArrayBlocks] = dict(tokenizer.to_arrays())
         dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
         for name, k in held.items():
-            arrays |= deal.members(name, k, splits[name], table.astype(dtype))
+            arrays |= splitter.members(name, k, splits[name], table.astype(dtype))
         artefact.write(path, "data", header, arrays)
     return summary
 

@@ -83,7 +83,7 @@ def counted(path, tmp_path, workers, on_bad_row):
     files = Files([path], ReadOptions(), skipped, workers)
     try:
         with spooled(files, Pretokenizer(), tmp_path, skipped) as corpus:
-            take = corpus.ids(np.array(corpus.types)) if corpus.tokens else np.zeros
+            take = corpus.reader(np.array(corpus.types)) if corpus.tokens else np.zeros
             tokens = take(corpus.tokens).tolist()
             records = [block.tolist() for block in corpus.records()]
             figures = corpus.documents, corpus.units, corpus.tokens

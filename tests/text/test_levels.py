@@ -70,8 +70,8 @@ def test_a_spool_puts_on_the_marks_that_a_tokenizer_does(tmp_path, level, unit):
     rule = Pretokenizer(level, unit)
     with Spool(tmp_path, rule) as spool:
         segment = spool.fill(texts, Skipped())
-        numbers = spool.read_ids(0, segment.tokens)
-        lengths = spool.read_records(0, segment.units)[:, 0]
+        numbers = spool.read_numbers(0, segment.tokens)
+        lengths = spool.read_records(0, segment.units)["tokens"]
         names = ["<unk>", "<s>", "</s>", *spool.numbers]
     tokenizer = Tokenizer.train(texts, level, 0, unit=unit, lower=True)
     units = [part for text in texts for part in rule.units(text)]
