@@ -8,7 +8,6 @@ This module reads files and has `atomic` write them; it does not know what array
 """
 
 import hashlib
-import json
 import math
 import mmap
 import os
@@ -17,15 +16,14 @@ import stat
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnncli.errors import ArtefactError, ChangedError, shown
 from rnncli.files.atomic import Put, replacing, telling
+from rnncli.files.canonical import JSON, dumps, loads
 from rnncli.files.container import ALIGN, CENTRAL, END, END64, FULL, LOCATOR, MARK, Member, tail
-
-JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
 
 FORMAT = "rnncli"
 VERSION = 1
@@ -36,7 +34,7 @@ KINDS = {  # kind: the command that makes it
 DTYPES = ("|b1", "|u1", "<u2", "<u4", "<i2", "<i4", "<i8", "<f4", "<f8")
 MAX_MEMBERS = 1024
 MAX_META = 8 << 20  # bytes
-MAX_VALUES = 500_000  # in the JSON: a value of 3 bytes can take 100 in memory
+MAX_VALUES = 500_000  # in it
 
 _NAME = re.compile(r"(?!meta$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.npy)")
 _BLOCK = 1 << 20
@@ -68,30 +66,6 @@ class Artefact(NamedTuple):
     size: int  # bytes of the file
     sha256: dict[str, str]  # of each array's bytes (hex)
     still: Callable[[], None] = _as_it_was
-
-
-# --- the header ---
-
-
-def _dumps(value: JSON) -> bytes:
-    text = json.dumps(
-        value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-    )
-    return text.encode()
-
-
-def _loads(text: bytes) -> JSON:
-    """The value of canonical JSON of bounded size; anything else is a ValueError."""
-    if len(text) > MAX_META or sum(text.count(mark) for mark in b"[{,:") > MAX_VALUES:
-        raise ValueError("the header is too large")
-    try:
-        value = json.loads(text)
-        # Bars NaN, 1e999, lone surrogates, keys that are not strings, and keys that come twice.
-        if _dumps(value) != text:
-            raise ValueError("the header is not canonical JSON")
-    except RecursionError:
-        raise ValueError("the header is nested too deeply") from None
-    return value
 
 
 def _octets(array: np.ndarray) -> memoryview:
@@ -127,8 +101,8 @@ def write(
             members.append(member)
             table[name] = {"dtype": member.dtype, "shape": member.shape, "sha256": sha256}
         meta = {"format": FORMAT, "version": VERSION, "kind": kind, "arrays": table}
-        text = _dumps({**meta, "header": dict(header)})
-        _loads(text)  # what could not be read again is not written
+        text = dumps({**meta, "header": dict(header)})
+        loads(text, MAX_META, MAX_VALUES)  # what could not be read again is not written
         text = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
         letters = np.frombuffer(text, np.uint8)
         stream = ArrayBlocks(letters.dtype, letters.shape, [letters])
@@ -303,7 +277,7 @@ def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]
     if letters[:65] != hashlib.sha256(text).hexdigest().encode() + b"\n":
         raise file.damaged("its header has another checksum")
     try:
-        meta = _loads(text)
+        meta = loads(text, MAX_META, MAX_VALUES)
     except ValueError as error:
         raise file.damaged(str(error)) from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

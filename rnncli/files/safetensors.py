@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ArtefactError, shown
 from rnncli.files.atomic import replacing, telling
+from rnncli.files.canonical import bounded
 
 Array = NDArray[Any]
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # in the order of the data
-MAX_HEADER = 16 << 20  # bytes
-MAX_VALUES = 2_000_000  # in the JSON: a value of 3 bytes can take 100 in memory
+MAX_HEADER = 16 << 20  # bytes; its metadata may hold a vocabulary, unlike those of artefacts
+MAX_VALUES = 2_000_000  # in it
 
 
 def write(
@@ -107,12 +108,10 @@ _Entry = tuple[str, tuple[int, ...], int, int]  # dtype, shape, first byte, one 
 
 def _header(text: bytes, path: str) -> tuple[dict[str, _Entry], dict[str, str]]:
     """The entries and the metadata of a header, each of the form that the format has."""
-    if len(text) > MAX_HEADER or sum(text.count(mark) for mark in b"[{,:") > MAX_VALUES:
-        raise _error(path, "its header is too large")
     try:
-        table = json.loads(text.decode(), object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise _error(path, "damaged: its header is not JSON with each name once") from None
+        table = bounded(text, MAX_HEADER, MAX_VALUES, _once)
+    except ValueError as error:
+        raise _error(path, f"damaged: {error}") from None
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(type(v) is str for v in metadata.values()):
         raise _error(path, "damaged: its metadata are not texts by name")
@@ -135,7 +134,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object in which no name comes twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name comes twice in its header")
     return values
 
 
