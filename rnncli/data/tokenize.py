@@ -1,7 +1,8 @@
-"""Documents to a data file.
+"""Turns documents into a data file: `tokenize`, the function behind `rnncli tokenize`.
 
-The documents are read once, to ids on the disk (`spool`), which are then gone through several times
-(`deal`). Memory grows with the number of different tokens alone.
+The documents are read once, to numbers of tokens on the disk (`spool`). Those are then walked
+several times: to draw the splits and count, and for each array (`splits`). Memory grows with the
+number of different tokens alone.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  #
 
 @dataclass(frozen=True)
 class Summary:
-    """What `tokenize` did, for the report; tokens are counted without `<s>` and `</s>`."""
+    """What `tokenize` did, for the report; tokens are counted without <s> and </s>."""
 
     signature: str
     unit: str
@@ -50,7 +51,7 @@ class Summary:
     skipped: dict[str, tuple[int, str]]  # reason: rows, first place
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain lists and dictionaries."""
+        """Return the same as plain lists and dictionaries."""
         return dataclasses.asdict(self)
 
 
@@ -70,12 +71,12 @@ def tokenize(
     """Write the data file `path` from documents; the vocabulary is that of the training split.
 
     `vocab_size` counts the special tokens (0: no limit; None: 8000 words, all characters, all 256
-    bytes). Tokens rarer than `min_count` become `<unk>`; None means 1, but 2 for words where the
-    vocabulary would hold all of them and leave no `<unk>` to learn from. `vocabulary` reuses that
-    of another tokenizer. Units are dealt out by `seed`, exactly in the shares of `split`; a stream
-    is cut by position. `skipped` tallies what is left out. Of `inputs` the names without folders go
-    into the header. `Files` are read by several processes, if they say so: the same bytes come
-    out. Raises DataError and ConfigError; then no file is written.
+    bytes). Tokens rarer than `min_count` become <unk>; None means 1, but 2 for words where the
+    vocabulary would hold all of them and leave no <unk> to learn from. `vocabulary` reuses that
+    of another tokenizer. The splits are drawn by `seed` and have exactly the shares of `split`; a
+    stream is cut by position. `skipped` tallies what is left out. The names of `inputs`, without
+    folders, go into the header. `Files` may be read by several processes: the bytes are the same.
+    Raises DataError and ConfigError; then no file is written.
     """
     _check_options(rule, vocab_size, min_count, vocabulary, split, seed)
     skipped = Skipped() if skipped is None else skipped
@@ -122,7 +123,7 @@ def tokenize(
 
 
 def _unseen(counts: Ints, table: Ints) -> int:
-    """How many different tokens of the text have no id."""
+    """Return the number of different tokens of the text that have no id."""
     first = len(SPECIALS)
     return int(np.count_nonzero((table[first:] == 0) & counts[:, first:].any(axis=0)))
 
