@@ -2,7 +2,7 @@
 
 There are three ways to cut a corpus for training: `Consecutive` (B long streams side by side, the
 state carried from batch to batch), `Random` (windows in random order, each from a fresh state) and
-`Sentences` (whole units, those of like length together, packed). `Lanes` is for scoring. Nothing is
+`Sentences` (whole units, packed, of like lengths or mixed). `Lanes` is for scoring. Nothing is
 kept between batches, and nothing here knows of models.
 
 A batch holds x (N,), the ids that are read, and y (N,), the ids to predict, packed step by step.
@@ -134,10 +134,12 @@ class Random:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Takes whole units, B of like length together, packed: no padding, each from a fresh state.
+    """Takes whole units, B together, packed: no padding, each from a fresh state.
 
-    A group longer than T steps is run through in windows of T, its state carried on. Units are
-    shuffled and sorted within pools, so that memory does not grow with the corpus.
+    A group longer than T steps is run through in windows of T, its state carried on. The units of a
+    group have like lengths, or with `mixed` only as many windows: then each batch holds short texts
+    and long ones, as the data does, and how often a text ends is learnt in far fewer steps. Units
+    are shuffled and sorted within pools, so that memory does not grow with the corpus.
     `shuffle` False keeps pools and groups in the order of the data, for validation.
     """
 
@@ -147,6 +149,7 @@ class Sentences:
     T: int
     seed: int
     shuffle: bool = True
+    mixed: bool = False
 
     def _groups(self, epoch: int) -> Iterator[tuple[Array, Array]]:
         """Yield first ids and lengths (in predicted tokens) of each group, longest unit first."""
@@ -162,13 +165,15 @@ class Sentences:
             lengths = np.diff(bounds) - 1
             draws = rng(self.seed, Purpose.ORDER, epoch, pool)
             draw = draws.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
-            order = draw[np.argsort(-lengths[draw], kind="stable")]
+            alike = -(-lengths // self.T) if self.mixed else lengths
+            order = draw[np.argsort(-alike[draw], kind="stable")]
             order = order[lengths[order] > 0]
             groups = np.arange(0, len(order), self.B)
             if self.shuffle:
                 draws.shuffle(groups)
             for g in groups.tolist():
                 members = order[g : g + self.B]
+                members = members[np.argsort(-lengths[members], kind="stable")]
                 yield bounds[members], lengths[members]
 
     def length(self, epoch: int) -> int:
