@@ -1,6 +1,7 @@
 """What a run shows: bars and curves, and a panel on a small terminal of ours."""
 
 import io
+import os
 import re
 from types import SimpleNamespace
 
@@ -132,7 +133,7 @@ def terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(
-        common.os, "get_terminal_size",
+        os, "get_terminal_size",
         lambda fd: SimpleNamespace(columns=screen.columns, lines=screen.height),
     )  # fmt: skip
     return screen

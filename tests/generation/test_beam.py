@@ -16,6 +16,7 @@ from rnncli.generation.sampling import generate
 from rnncli.generation.text import prefix_ids
 from rnncli.lm import language_model, mixture
 from rnncli.nn import Config, Model
+from rnncli.nn.threads import Threads
 from rnncli.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["abba cab", "bac"], "char")
@@ -203,7 +204,7 @@ def test_a_search_computes_with_the_threads_that_were_given(
 ) -> None:
     sizes = []
 
-    class Counted(mixture.Threads):
+    class Counted(Threads):
         def __init__(self, size: int = 1) -> None:
             super().__init__(size)
             sizes.append(size)

@@ -97,10 +97,10 @@ def test_every_baseline_by_its_name() -> None:
 def test_a_document_of_several_sentences_is_drawn_as_one() -> None:
     split = Units(np.arange(10), np.array([0, 2, 4, 7, 10]), 0, 0)
     split.rows = np.array([3, 3, 5, 9])  # type: ignore[attr-defined]
-    assert document_starts(split).tolist() == [0, 4, 7, 10]  # type: ignore[arg-type]
+    assert document_starts(split).tolist() == [0, 4, 7, 10]
     stream = Units(np.arange(600), np.array([0, 600]), 0, 0)
     stream.rows = np.empty(0, np.int64)  # type: ignore[attr-defined]
-    assert document_starts(stream).tolist() == [0, 256, 512, 600]  # type: ignore[arg-type]
+    assert document_starts(stream).tolist() == [0, 256, 512, 600]
 
 
 def test_a_difference_is_certain_when_no_difference_is_outside_the_interval() -> None:
@@ -128,6 +128,6 @@ def test_the_interval_holds_the_truth_about_95_times_in_100() -> None:
 def test_a_stream_has_no_interval_of_its_own_but_that_of_its_blocks() -> None:
     split = split_of(STREAM, TEXTS * 60)
     split.rows = np.empty(0, np.int64)  # type: ignore[attr-defined]
-    starts = document_starts(split)  # type: ignore[arg-type]
+    starts = document_starts(split)
     nats = uniform_nats(STREAM, split)
     assert compare(nats + 1, nats, starts) == pytest.approx((1, 1, 1))

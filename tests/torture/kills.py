@@ -158,7 +158,8 @@ def trains(count: int, folder: Path) -> Tally:
             litter = {p.name for p in folder.iterdir()} - {
                 "t.txt", "d.npz", "whole.npz", "whole.log", "m.npz", "log"}  # fmt: skip
             tally.check(not litter, f"left over: {litter}")
-            model.unlink(), log.unlink()
+            model.unlink()
+            log.unlink()
             continue
         try:
             tally.check(code == -signal.SIGKILL, f"exit code {code}")

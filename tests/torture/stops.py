@@ -170,7 +170,8 @@ def _begin(words: tuple[Any, ...], folder: Path) -> tuple[int, int, Path]:
         try:
             cli.run()
         except SystemExit as stop:
-            sys.stdout.flush(), sys.stderr.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(int(stop.code or 0))
         except KeyboardInterrupt:  # it came before `run` could see it
             signal.signal(signal.SIGINT, signal.SIG_DFL)
