@@ -31,7 +31,7 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
     "generation": "seeds text nn lm",
     "score":      "version seeds text data nn lm generation",
     "convert":    "config text files nn lm",
-    "look":       "text files data nn lm generation score",
+    "look":       "config text files data nn lm generation score",
     "cli":        "version config text files parallel data nn lm training generation score "
                   "convert look",
     "examples":   "config nn",

@@ -174,6 +174,11 @@ class Config(Settings):
                 raise ConfigError(fault)
 
     @property
+    def one_hot(self) -> bool:
+        """Whether token ids enter the first layer as they are, without an embedding."""
+        return self.head != "values" and not self.embed
+
+    @property
     def gates(self) -> int:
         """G: rows of a cell's weights in units of `hidden`."""
         return GATES[self.cell]

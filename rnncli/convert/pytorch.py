@@ -24,7 +24,8 @@ from rnncli.config.settings import GATES, Config
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.files import safetensors
 from rnncli.lm.language_model import LanguageModel, from_parts, to_header
-from rnncli.nn.model import Model, shapes
+from rnncli.nn.layout import shapes
+from rnncli.nn.model import Model
 from rnncli.nn.params import Params
 from rnncli.nn.transfer import carried_over, match
 from rnncli.text.pretokenizer import BOS, EOS, UNK, Pretokenizer
@@ -63,7 +64,7 @@ def to_torch(config: Config, ours: Mapping[str, Array]) -> dict[str, Array]:
     H, theirs = config.hidden, {}
     for layer, direction in _places(config):
         name, end = f"rnn.{layer}.{direction}.", f"_l{layer}{SUFFIXES[direction]}"
-        Wx = ours[name + "Wx"].T if _one_hot(config, layer) else ours[name + "Wx"]
+        Wx = ours[name + "Wx"].T if config.one_hot and layer == 0 else ours[name + "Wx"]
         theirs[f"rnn.weight_ih{end}"] = _reordered(config.cell, Wx)
         theirs[f"rnn.weight_hh{end}"] = _reordered(config.cell, ours[name + "Wh"])
         theirs[f"rnn.bias_ih{end}"] = _reordered(config.cell, ours[name + "b"])
@@ -86,7 +87,7 @@ def from_torch(config: Config, theirs: Mapping[str, Array]) -> dict[str, Array]:
     for layer, direction in _places(config):
         name, end = f"rnn.{layer}.{direction}.", f"_l{layer}{SUFFIXES[direction]}"
         Wx = _reordered(config.cell, theirs[f"rnn.weight_ih{end}"])
-        ours[name + "Wx"] = Wx.T if _one_hot(config, layer) else Wx
+        ours[name + "Wx"] = Wx.T if config.one_hot and layer == 0 else Wx
         ours[name + "Wh"] = _reordered(config.cell, theirs[f"rnn.weight_hh{end}"])
         b = _reordered(config.cell, theirs[f"rnn.bias_ih{end}"])
         b_h = _reordered(config.cell, theirs[f"rnn.bias_hh{end}"])
@@ -109,10 +110,6 @@ def from_torch(config: Config, theirs: Mapping[str, Array]) -> dict[str, Array]:
 def _places(config: Config) -> list[tuple[int, str]]:
     directions = list(SUFFIXES)[: config.directions]
     return [(layer, direction) for layer in range(config.layers) for direction in directions]
-
-
-def _one_hot(config: Config, layer: int) -> bool:
-    return layer == 0 and not config.embed and config.head != "values"
 
 
 def _reordered(cell: str, stacked: Array) -> Array:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from rnncli.config.settings import Config, Recipe, Settings
 from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.files import artefact as artefacts
-from rnncli.nn.model import Model, shapes
+from rnncli.nn.layout import shapes
+from rnncli.nn.model import Model
 from rnncli.nn.optim import RULES
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn.cells import CELLS
+from rnncli.nn.layout import cell_weights
 from rnncli.nn.model import Model
 from rnncli.nn.packed import Steps
 from rnncli.nn.stack import State
@@ -50,7 +51,7 @@ class Single:
         self.threads = threads or Threads()
         # Turned, so that one column is read through once for many logits: twice as fast.
         self.head_W, self.head_b = np.ascontiguousarray(model.head[0].T), model.head[1]
-        layers = [params.under(f"rnn.{k}.fwd") for k in range(config.layers)]
+        layers = [cell_weights(params, k) for k in range(config.layers)]
         # What tokens add to the first layer's gates, a row each, worked out when one is first met.
         V, rows = config.inputs, len(layers[0]["b"])
         self.table = np.empty((V, rows), model.dtype) if V * rows <= TABLE else None

@@ -16,49 +16,16 @@ from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
+from rnncli.nn.init import initialise
+from rnncli.nn.layout import layout, shapes
 from rnncli.nn.ops import add_gather_backward, dropout_mask, gather_forward, squared_error
 from rnncli.nn.optim import Matrix
 from rnncli.nn.packed import Batch, Steps
-from rnncli.nn.params import Params, orthogonal
-from rnncli.nn.stack import DIRECTIONS, Source, State, dropped, stack_backward, stack_forward
+from rnncli.nn.params import Params
+from rnncli.nn.stack import Source, State, dropped, stack_backward, stack_forward
 from rnncli.seeds import Purpose, rng
 
 Array = NDArray[Any]
-
-
-def shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Every parameter's name and shape, in the order of the flat vector."""
-    out: dict[str, tuple[int, ...]] = {}
-    if config.embed:
-        out["embed.W"] = (config.inputs, config.embed)
-    for layer in range(config.layers):
-        H = config.units(layer)
-        P, GH = config.proj or H, config.gates * H
-        below = config.proj or config.units(layer - 1)
-        D = config.directions * below if layer else config.embed or config.inputs
-        one_hot = layer == 0 and config.head != "values" and not config.embed
-        for s in range(config.directions):
-            name = f"rnn.{layer}.{DIRECTIONS[s]}."
-            out[name + "Wx"] = (D, GH) if one_hot else (GH, D)
-            out[name + "Wh"] = (GH, P)
-            if config.layer_norm and config.cell == "rnn":  # the bias follows the norm
-                out[name + "bh"] = (GH,)
-            else:
-                out[name + "b"] = (GH,)
-            if config.cell == "gru":
-                out[name + "bn"] = (H,)
-            if config.proj:
-                out[name + "Wp"] = (P, H)
-            if config.layer_norm:
-                out[name + "gh"] = (GH,)
-                if config.cell != "rnn":
-                    out[name + "gx"] = (GH,)
-                if config.cell == "lstm":
-                    out[name + "gc"] = out[name + "bc"] = (H,)
-    if not config.tied:
-        out["head.W"] = (config.classes, config.width)
-    out["head.b"] = (config.classes,)
-    return out
 
 
 class Gradient(NamedTuple):
@@ -95,7 +62,7 @@ class Model:
     def initial(cls, config: Config, seed: int = 0, dtype: DTypeLike = np.float32) -> Model:
         """A network with freshly drawn parameters: the same for the same seed, in any precision."""
         params = Params(shapes(config), np.float64)
-        _initialise(params, config, rng(seed, Purpose.INIT))
+        initialise(params, config, rng(seed, Purpose.INIT))
         return cls(config, Params(params.shapes, dtype, params.flat))
 
     @property
@@ -114,22 +81,15 @@ class Model:
         Not what has a row for each token: embeddings, one-hot inputs, and an output layer of more
         tokens than it has inputs.
         """
-        config, out, start = self.config, list[Matrix](), 0
-        one_hot = not config.embed and config.head != "values"
-        for name, values in self.params.items():
-            last = name.rsplit(".", 1)[1]
-            weights = last in ("Wh", "Wx", "Wp") and not (
-                one_hot and last == "Wx" and name.startswith("rnn.0.")
-            )
-            if weights or (name == "head.W" and values.shape[0] <= values.shape[1]):
-                rows = (
-                    config.units(int(name.split(".")[1])) if last in ("Wh", "Wx") else len(values)
-                )
-                shape = rows, values.shape[1]
-                for row in range(0, len(values), rows):
-                    at = start + row * shape[1]
-                    out.append(Matrix(slice(at, at + rows * shape[1]), shape))
-            start += values.size
+        out, start = list[Matrix](), 0
+        for spec in layout(self.config).values():
+            rows, size = spec.shape[0] // spec.blocks, math.prod(spec.shape)
+            turned = spec.role in ("weights", "projection") and not spec.looked_up
+            if turned and (spec.part != "output" or rows <= spec.shape[1]):
+                for at in range(start, start + size, size // spec.blocks):
+                    place = slice(at, at + size // spec.blocks)
+                    out.append(Matrix(place, (rows, spec.shape[1])))
+            start += size
         return out
 
     def zero_state(self, B: int) -> State:
@@ -236,7 +196,7 @@ class Model:
         rate_in = config.dropout if config.dropout_in is None else config.dropout_in
         rate_out = config.dropout if config.dropout_out is None else config.dropout_out
         mask_in = mask_rows = None
-        if config.head != "values" and not config.embed:
+        if config.one_hot:
             source = Source(ids=x)
         elif (
             config.embed
@@ -286,53 +246,3 @@ def _temporal(top: Array, steps: Steps) -> tuple[float, Array]:
         slope[:, now] += change
         slope[:, before] -= change
     return total / count, slope * top.dtype.type(2 / count)
-
-
-def _initialise(params: Params, config: Config, rng: np.random.Generator) -> None:
-    """Fill float64 parameters as `config.init` says.
-
-    default: uniform embedding of +-0.1; input weights uniform by fan (Glorot and Bengio 2010);
-        recurrent weights orthogonal, gate by gate (Saxe et al. 2014); output U(+-1/sqrt(width)).
-    fan: every weight U(+-1/sqrt(hidden)), embeddings N(0, 1), as the common framework has it.
-    uniform, normal: every weight U(+-init_scale) or N(0, init_scale); biases zero.
-    glorot: every weight U(+-sqrt(6 / (rows + columns))); biases zero.
-    All: gains are 1, the forget gate's bias is `forget_bias` (Jozefowicz et al. 2015).
-    """
-    one_hot = not config.embed and config.head != "values"
-    first_inputs = [f"rnn.0.{direction}.Wx" for direction in DIRECTIONS]
-    for name, values in params.items():
-        last = name.rsplit(".", 1)[1]
-        if last in ("gh", "gx", "gc"):
-            values[:] = 1
-            continue
-        layer = int(name.split(".")[1]) if name.startswith("rnn.") else config.layers - 1
-        H = config.units(layer)
-        if values.ndim == 1:
-            if config.init == "fan" and not name.startswith("head"):
-                values[:] = rng.uniform(-1, 1, values.shape) / math.sqrt(H)
-            if config.cell == "lstm" and last == "b" and name != "head.b":
-                values[H : 2 * H] = config.forget_bias
-            continue
-        rows, columns = values.shape
-        glorot = math.sqrt(6 / (rows + columns))
-        if config.init == "normal":
-            values[:] = rng.standard_normal(values.shape) * config.init_scale
-        elif config.init == "fan" and name == "embed.W" and not config.tied:
-            values[:] = rng.standard_normal(values.shape)
-        elif config.init == "default" and last == "Wh":
-            for start in range(0, rows, H):
-                values[start : start + H] = orthogonal(rng, H, columns)
-        else:
-            half = {
-                "uniform": config.init_scale,
-                "glorot": glorot,
-                "fan": 1 / math.sqrt(H),
-                "default": glorot,
-            }[config.init]
-            if config.init == "default" and name == "embed.W":
-                half = 0.1
-            elif config.init == "default" and name == "head.W":
-                half = 1 / math.sqrt(columns)
-            elif config.init == "default" and one_hot and name in first_inputs:
-                half = 1 / math.sqrt(H)  # a one-hot row is an embedding: its fan is not V
-            values[:] = rng.uniform(-half, half, values.shape)

@@ -1,7 +1,7 @@
-"""All parameters of a model as named views of one flat vector; and random orthogonal matrices.
+"""All parameters of a model as named views of one flat vector.
 
 Gradients and optimiser slots have the same layout, so clipping is one norm, a checkpoint one array
-a slot. Knows nothing of cells or layers: names and shapes come from the model.
+a slot. Knows nothing of cells or layers: names and shapes come from `nn.layout`.
 """
 
 from __future__ import annotations
@@ -63,10 +63,3 @@ class Params(Mapping[str, Array]):
         """The views whose names begin with `prefix.`, by the rest of their names."""
         cut = len(prefix) + 1
         return {n[cut:]: v for n, v in self._views.items() if n.startswith(prefix + ".")}
-
-
-def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
-    """A random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-    q = q * np.sign(np.diagonal(r))
-    return np.asarray(q if rows >= columns else q.T)

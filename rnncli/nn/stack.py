@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
 from rnncli.nn.cells import CELLS
+from rnncli.nn.layout import cell_weights
 from rnncli.nn.ops import (
     add_gather_backward,
     add_layer_norm_backward,
@@ -24,7 +25,6 @@ from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params
 
 Array = NDArray[Any]
-DIRECTIONS = ("fwd", "bwd")
 
 
 class State(NamedTuple):
@@ -109,7 +109,7 @@ def stack_forward(
         outputs, parts = [], []
         for s in range(config.directions):
             k = layer * config.directions + s
-            w = params.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            w = cell_weights(params, layer, s)
             drop = None
             if rng is not None and config.dropout_weight:  # Merity et al. 2018, section 2
                 drop = dropout_mask(rng, config.dropout_weight, w["Wh"].shape, w["Wh"].dtype)
@@ -149,7 +149,7 @@ def stack_backward(
         width = len(dy) // config.directions
         for s, (drop, project_cache, cache) in enumerate(parts):
             k = layer * config.directions + s
-            dw = grads.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            dw = cell_weights(grads, layer, s)
             H, P = config.units(layer), config.proj or config.units(layer)
             da, before = cell.backward(
                 dy[s * width : (s + 1) * width], dstate.of(k, H, P), cache, dw

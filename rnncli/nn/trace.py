@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
+from rnncli.nn.layout import cell_weights
 from rnncli.nn.model import Model
 from rnncli.nn.ops import layer_norm_forward
 
@@ -40,7 +41,7 @@ def trace(model: Model, ids: Array) -> list[dict[str, Array]]:
     x = params["embed.W"][ids].T if config.embed else None  # (D, T)
     layers = []
     for layer in range(config.layers):
-        w = params.under(f"rnn.{layer}.fwd")
+        w = cell_weights(params, layer)
         a = w["Wx"][ids].T if x is None else w["Wx"] @ x  # (G*H, T); one-hot Wx is (V, G*H)
         if "gx" in w:
             a = layer_norm_forward(a, w["gx"])[0]

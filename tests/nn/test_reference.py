@@ -12,7 +12,8 @@ from networks import CELLS, H, K, V, cells, close, random_params, random_state
 from numeric import assert_gradients
 
 from rnncli.nn import Batch, Config, Model, Packed, Steps, pack, pad, unpack
-from rnncli.nn.stack import DIRECTIONS, Source, stack_backward, stack_forward
+from rnncli.nn.layout import DIRECTIONS
+from rnncli.nn.stack import Source, stack_backward, stack_forward
 
 D = 4
 LENGTHS = (2, 5, 3)  # out of order on purpose
