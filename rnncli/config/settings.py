@@ -16,7 +16,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from rnncli.errors import ConfigError, shown
 
-GATES = {"lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1}
+CELLS = ("lstm", "gru", "gru-before", "rnn")  # each is a file of nn/cells
 RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
     "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
@@ -104,7 +104,7 @@ class Config(Settings):
     inputs: int = field(metadata={})
     cell: str = setting(
         "lstm", "Kind of cell; gru resets after the recurrent matmul, gru-before before it.",
-        choices=tuple(GATES),
+        choices=CELLS,
     )  # fmt: skip
     hidden: int = setting(256, "Units of each layer.", least=1, below=1 << 24)
     layers: int = setting(1, "Recurrent layers above one another.", least=1, below=101)
@@ -177,11 +177,6 @@ class Config(Settings):
     def one_hot(self) -> bool:
         """Whether token ids enter the first layer as they are, without an embedding."""
         return self.head != "values" and not self.embed
-
-    @property
-    def gates(self) -> int:
-        """G: rows of a cell's weights in units of `hidden`."""
-        return GATES[self.cell]
 
     def units(self, layer: int) -> int:
         """H of a layer, from 0."""

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import GATES, Config
+from rnncli.config.settings import Config
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.files import safetensors
 from rnncli.lm.language_model import LanguageModel, from_parts, to_header
-from rnncli.nn.layout import shapes
+from rnncli.nn.cells.table import CELLS
+from rnncli.nn.layout import layout, shapes
 from rnncli.nn.model import Model
 from rnncli.nn.params import Params
 from rnncli.nn.transfer import carried_over, match
@@ -33,7 +34,6 @@ from rnncli.text.tokenizer import Tokenizer, Vocabulary
 
 Array = NDArray[Any]
 
-BLOCKS = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,)}  # its own inverse
 SUFFIXES = {"fwd": "", "bwd": "_reverse"}
 OURS = "rnncli"  # the entry of the metadata that is ours
 NEVER = 100.0  # nats below the least likely token: what no text of the original ever held
@@ -48,8 +48,9 @@ _INPUT = re.compile(r"emb|encod|wte|lookup", re.IGNORECASE)
 def no_form(config: Config) -> str:
     """Why PyTorch has no module for a configuration; empty when it has one."""
     reasons = {
-        "nn.GRU resets after the recurrent matmul, gru-before before it": config.cell
-        == "gru-before",
+        "nn.GRU resets after the recurrent matmul, gru-before before it": not CELLS[
+            config.cell
+        ].torch_gates,
         "its recurrent modules have no layer_norm": config.layer_norm,
         "its recurrent modules have no residual": config.residual,
         "the layers of its recurrent modules are equally wide (top)": bool(config.top),
@@ -65,11 +66,11 @@ def to_torch(config: Config, ours: Mapping[str, Array]) -> dict[str, Array]:
     for layer, direction in _places(config):
         name, end = f"rnn.{layer}.{direction}.", f"_l{layer}{SUFFIXES[direction]}"
         Wx = ours[name + "Wx"].T if config.one_hot and layer == 0 else ours[name + "Wx"]
-        theirs[f"rnn.weight_ih{end}"] = _reordered(config.cell, Wx)
-        theirs[f"rnn.weight_hh{end}"] = _reordered(config.cell, ours[name + "Wh"])
-        theirs[f"rnn.bias_ih{end}"] = _reordered(config.cell, ours[name + "b"])
+        theirs[f"rnn.weight_ih{end}"] = _to_theirs(config, Wx)
+        theirs[f"rnn.weight_hh{end}"] = _to_theirs(config, ours[name + "Wh"])
+        theirs[f"rnn.bias_ih{end}"] = _to_theirs(config, ours[name + "b"])
         theirs[f"rnn.bias_hh{end}"] = np.zeros_like(ours[name + "b"])
-        if config.cell == "gru":
+        if name + "bn" in ours:
             theirs[f"rnn.bias_hh{end}"][2 * H :] = ours[name + "bn"]
         if config.proj:
             theirs[f"rnn.weight_hr{end}"] = ours[name + "Wp"]
@@ -83,18 +84,18 @@ def to_torch(config: Config, ours: Mapping[str, Array]) -> dict[str, Array]:
 
 def from_torch(config: Config, theirs: Mapping[str, Array]) -> dict[str, Array]:
     """Our parameters from a state dict whose names and shapes are those of `to_torch`."""
-    H, ours = config.hidden, {}
+    H, ours, specs = config.hidden, {}, layout(config)
     for layer, direction in _places(config):
         name, end = f"rnn.{layer}.{direction}.", f"_l{layer}{SUFFIXES[direction]}"
-        Wx = _reordered(config.cell, theirs[f"rnn.weight_ih{end}"])
+        Wx = _to_ours(config, theirs[f"rnn.weight_ih{end}"])
         ours[name + "Wx"] = Wx.T if config.one_hot and layer == 0 else Wx
-        ours[name + "Wh"] = _reordered(config.cell, theirs[f"rnn.weight_hh{end}"])
-        b = _reordered(config.cell, theirs[f"rnn.bias_ih{end}"])
-        b_h = _reordered(config.cell, theirs[f"rnn.bias_hh{end}"])
-        added = 2 * H if config.cell == "gru" else len(b)
+        ours[name + "Wh"] = _to_ours(config, theirs[f"rnn.weight_hh{end}"])
+        b = _to_ours(config, theirs[f"rnn.bias_ih{end}"])
+        b_h = _to_ours(config, theirs[f"rnn.bias_hh{end}"])
+        added = 2 * H if name + "bn" in specs else len(b)
         b[:added] += b_h[:added]
         ours[name + "b"] = b
-        if config.cell == "gru":
+        if name + "bn" in specs:
             ours[name + "bn"] = b_h[2 * H :]
         if config.proj:
             ours[name + "Wp"] = theirs[f"rnn.weight_hr{end}"]
@@ -112,9 +113,23 @@ def _places(config: Config) -> list[tuple[int, str]]:
     return [(layer, direction) for layer in range(config.layers) for direction in directions]
 
 
-def _reordered(cell: str, stacked: Array) -> Array:
-    blocks = np.split(stacked, len(BLOCKS[cell]))
-    return np.concatenate([blocks[k] for k in BLOCKS[cell]])
+def _to_theirs(config: Config, stacked: Array) -> Array:
+    cell = CELLS[config.cell]
+    return _reordered(stacked, cell.gates, cell.torch_gates)
+
+
+def _to_ours(config: Config, stacked: Array) -> Array:
+    cell = CELLS[config.cell]
+    return _reordered(stacked, cell.torch_gates, cell.gates)
+
+
+def _reordered(stacked: Array, gates: str, wanted: str) -> Array:
+    """Reorder the blocks of rows that belong to gates.
+
+    Example: rows 1 2 3 4 of the gates "ifog", wanted "ifgo" -> 1 2 4 3
+    """
+    blocks = np.split(stacked, len(gates))
+    return np.concatenate([blocks[gates.index(gate)] for gate in wanted])
 
 
 # --- files ---
@@ -185,19 +200,19 @@ def _ours(tensors: dict[str, Array], text: str, where: str) -> LanguageModel:
 
 def _model(config: Config, theirs: Mapping[str, Array], where: str) -> Model:
     """A model from tensors in PyTorch's names: exactly those that the configuration has."""
-    layout = shapes(config)
+    wanted_shapes = shapes(config)
     if no_form(config) or config.head != "tokens":
         raise ArtefactError(f"{where}: damaged: {no_form(config) or 'no language model'}.")
-    if sum(map(math.prod, layout.values())) > sum(value.size for value in theirs.values()):
+    if sum(map(math.prod, wanted_shapes.values())) > sum(value.size for value in theirs.values()):
         raise ArtefactError(f"{where}: its tensors are too few or too small for its configuration.")
     dtype = next(iter(theirs.values())).dtype
-    wanted = to_torch(config, Params(layout, dtype))
+    wanted = to_torch(config, Params(wanted_shapes, dtype))
     for name in sorted(wanted.keys() | theirs.keys()):
         there, here = (part[name].shape if name in part else None for part in (theirs, wanted))
         if there != here:
             raise ArtefactError(f'{where}: tensor "{shown(name)}" is {there or "missing"}, but '
                                 f"{here or 'none'} is needed.")  # fmt: skip
-    params = Params(layout, dtype)
+    params = Params(wanted_shapes, dtype)
     for name, values in from_torch(config, theirs).items():
         params[name][:] = values
     if not np.isfinite(params.flat).all():
@@ -229,7 +244,7 @@ def recognised(theirs: Mapping[str, Array], where: str) -> tuple[dict[str, Array
         raise ArtefactError(f"{where}: its first layer has no weight_ih_l0 or no weight_hh_l0.")
     projection = named.get("rnn.weight_hr_l0")
     H = Wh.shape[1] if projection is None else projection.shape[-1]
-    kinds = [cell for cell in BLOCKS if len(Wx) == GATES[cell] * H]
+    kinds = [name for name, cell in CELLS.items() if len(Wx) == len(cell.torch_gates) * H]
     if not kinds:
         raise ArtefactError(f"{where}: {len(Wx)} rows for {H} units are no lstm, gru or rnn.")
     layers = 1 + max(int(re.findall(r"_l(\d+)", name)[0]) for name in named)

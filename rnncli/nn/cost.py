@@ -6,7 +6,8 @@ import math
 from typing import NamedTuple
 
 from rnncli.config.settings import Config
-from rnncli.nn.layout import Part, layout
+from rnncli.nn.layout import layout
+from rnncli.nn.params import Part
 
 
 class Cost(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
 from rnncli.nn.layout import cell_weights
 from rnncli.nn.model import Model
 from rnncli.nn.packed import Steps
@@ -44,7 +44,7 @@ class Single:
             self.cell.step is not None
             and config.head == "tokens"
             and not (config.layer_norm or config.proj or config.bidirectional or config.last_only)
-            and (config.cell != "rnn" or config.activation == "tanh")
+            and all(getattr(config, name) == k for name, k in self.cell.step_needs.items())
         )
         if not self.short:
             return

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
-from rnncli.nn.layout import Spec, layout
-from rnncli.nn.params import Params
+from rnncli.nn.cells.table import CELLS
+from rnncli.nn.layout import layout
+from rnncli.nn.params import Params, Spec
 
 Array = NDArray[Any]
 
@@ -45,8 +46,9 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
 def _bias(values: Array, spec: Spec, config: Config, rng: np.random.Generator, H: int) -> None:
     if config.init == "fan" and spec.part != "output":
         values[:] = rng.uniform(-1, 1, spec.shape) / math.sqrt(H)
-    if config.cell == "lstm" and spec.part == "input":
-        values[H : 2 * H] = config.forget_bias
+    forget = CELLS[config.cell].gates.find("f")
+    if spec.part == "input" and forget >= 0:
+        values[forget * H : (forget + 1) * H] = config.forget_bias
 
 
 def _weights(spec: Spec, config: Config, rng: np.random.Generator, H: int) -> Array:

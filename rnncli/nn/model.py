@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.init import initialise
 from rnncli.nn.layout import layout, shapes

@@ -1,4 +1,4 @@
-"""All parameters of a model as named views of one flat vector.
+"""All parameters of a model as named views of one flat vector, and what is known of each.
 
 Gradients and optimiser slots have the same layout, so clipping is one norm, a checkpoint one array
 a slot. Knows nothing of cells or layers: names and shapes come from `nn.layout`.
@@ -7,12 +7,38 @@ a slot. Knows nothing of cells or layers: names and shapes come from `nn.layout`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
+Part = Literal["embedding", "input", "recurrence", "output"]
+Role = Literal["weights", "projection", "bias", "gain"]
+
+
+class Spec(NamedTuple):
+    """What is known of a parameter beside its numbers.
+
+    part: where it works: in the embedding, on the input of a recurrent layer, in its recurrence, or
+        in the output layer.
+    role: weights and projections are matrices (outputs, inputs); biases and gains are vectors.
+    blocks: the gates stacked in its rows, each of which starts as a matrix of its own.
+    tokens: it has a row for each token of the vocabulary.
+    layer: the recurrent layer, from 0; None for the embedding and the output layer.
+    """
+
+    shape: tuple[int, ...]
+    part: Part
+    role: Role
+    blocks: int = 1
+    tokens: bool = False
+    layer: int | None = None
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether rows are gathered by their token, which takes no arithmetic."""
+        return self.tokens and self.part != "output"
 
 
 class Params(Mapping[str, Array]):

@@ -1,7 +1,7 @@
 """Layers of cells above one another: input matmuls, both directions, dropout between, residuals.
 
 Takes ids or a (D, N) array, hands back the top layer's (S*P, N). Knows cells only by their table
-in `cells.py`, and nothing of heads, losses or where batches come from.
+in `nn/cells`, and nothing of heads, losses or where batches come from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
 from rnncli.nn.layout import cell_weights
 from rnncli.nn.ops import (
     add_gather_backward,
@@ -97,7 +97,7 @@ def stack_forward(
     `rng` None means inference: no dropout.
     """
     cell = CELLS[config.cell]
-    options = {"activation": config.activation} if config.cell == "rnn" else {}
+    options = {name: getattr(config, name) for name in cell.settings}
     after = state.zeros()
     caches: list[Any] = []
     y: Array | None = None

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from rnncli.config.settings import GATES, RATES, Config, Recipe, Samples
+from rnncli.config.settings import RATES, Config, Recipe, Samples
 from rnncli.errors import ConfigError
 
 
@@ -136,9 +136,6 @@ def test_texts_are_due_every_so_many_steps_or_epochs(every, steps, epochs):
 def test_widths_follow_from_the_settings():
     config = Config(9, hidden=6, proj=4, head="tags", outputs=2, bidirectional=True)
     assert (config.state_width, config.directions, config.width, config.classes) == (4, 2, 8, 2)
-    assert {cell: Config(9, cell=cell).gates for cell in GATES} == {
-        "lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1,
-    }  # fmt: skip
     assert Config(9, hidden=6).width == 6
     narrow = Config(9, hidden=6, layers=3, top=4)
     assert [narrow.units(layer) for layer in range(3)] == [6, 6, 4]

@@ -24,6 +24,7 @@ from networks import (
 
 from rnncli.config.settings import Config, Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
+from rnncli.nn.cells import table as engine
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import add_gather_backward, gather_forward
 from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, update, update_parts
@@ -457,7 +458,7 @@ def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
     for name in turned:
         value = model.params[name]
         assert value.all()
-        gates = 1 if name.endswith(("Wp", "head.W")) else config.gates
+        gates = 1 if name.endswith(("Wp", "head.W")) else len(engine.CELLS[config.cell].gates)
         assert [len(np.unique(gate)) for gate in np.split(value, gates)] == [1] * gates
         assert len(np.unique(value)) == gates
 

@@ -9,6 +9,7 @@ from networks import random_configuration
 import rnncli
 from rnncli.config.settings import Config
 from rnncli.nn import Model, cost
+from rnncli.nn.cells import table as engine
 from rnncli.nn.layout import layout
 
 ROOT = Path(rnncli.__file__).parent
@@ -78,3 +79,28 @@ def test_nobody_takes_a_name_apart():
         place = path.relative_to(ROOT).as_posix()
         if not place.startswith(KNOWS):
             assert not list(name_readers(ast.parse(path.read_text("utf-8")))), place
+
+
+def test_the_tables_of_cells_are_complete_and_agree():
+    """A cell is its own file and its name in `config.settings.CELLS`."""
+    files = {path.stem for path in (ROOT / "nn" / "cells").glob("*.py")} - {
+        "__init__",
+        "cell",
+        "table",
+    }
+    assert files == {name.replace("-", "_") for name in engine.CELLS}
+    for name, cell in engine.CELLS.items():
+        assert set(cell.gates) <= set(cell.series), name
+        assert sorted(cell.torch_gates) in ([], sorted(cell.gates)), name
+        assert cell.n_states == 1 + ("c" in cell.series), name
+        spec = cell.parameters(5, 5, Config(3, cell=name))["Wh"]
+        assert (spec.shape, spec.blocks) == ((5 * len(cell.gates), 5), len(cell.gates)), name
+
+
+def test_no_other_module_names_a_cell():
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        if place.startswith(("nn/", "training/", "lm/", "look/", "generation/", "score/")):
+            texts = {node.value for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                     if isinstance(node, ast.Constant) and isinstance(node.value, str)}  # fmt: skip
+            assert not texts & {"lstm", "gru", "gru-before"}, place

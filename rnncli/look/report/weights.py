@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look.report.activity import finite
 from rnncli.nn import Batch, Model, Steps
+from rnncli.nn.cells.table import CELLS
 from rnncli.nn.cost import costs
 from rnncli.nn.layout import cell_weights, layout
-from rnncli.nn.trace import SERIES
 
 Array = NDArray[Any]
 
@@ -30,11 +30,10 @@ def spectra(model: Model) -> list[dict[str, Any]]:
     al. 2013); in a gated cell the gates have a say, too.
     """
     config, out = model.config, []
-    gates = [name for name in SERIES[config.cell] if name not in ("c", "h")] or ["h"]
     for layer in range(config.layers):
         Wh = cell_weights(model.params, layer)["Wh"].astype(np.float64)
         H = config.units(layer)
-        for k, gate in enumerate(gates):
+        for k, gate in enumerate(CELLS[config.cell].gates):
             block = Wh[k * H : (k + 1) * H]
             square = block.shape[0] == block.shape[1] and H <= LARGEST
             eigen = np.linalg.eigvals(block) if square else np.empty(0)
