@@ -17,6 +17,10 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from rnncli.errors import ConfigError, shown
 
 CELLS = ("lstm", "gru", "gru-before", "rnn")  # each is a file of nn/cells
+INPUTS = ("one-hot", "embedding", "values")  # each is a file of nn/inputs; see Config.input
+HEADS = {  # each is a file of nn/heads -> what it predicts: the next token, a class, or values
+    "tokens": "next token", "tags": "class", "values": "values",
+}  # fmt: skip
 RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
     "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
@@ -119,7 +123,7 @@ class Config(Settings):
     )
     residual: bool = setting(False, "Add each layer's input to its output.")
     layer_norm: bool = setting(False, "Layer normalisation inside the cell (Ba et al. 2016).")
-    head: str = setting("tokens", "What is predicted.", choices=("tokens", "tags", "values"))
+    head: str = setting("tokens", "What is predicted.", choices=tuple(HEADS))
     outputs: int = setting(0, "Outputs of the heads tags and values.", least=0)
     last_only: bool = setting(False, "Predict after the last step only (tags and values).")
     tied: bool = setting(False, "Output layer and embedding share their weights.")
@@ -157,16 +161,16 @@ class Config(Settings):
             "proj is for the lstm, and must be below hidden.": bool(self.proj)
             and (self.cell != "lstm" or self.proj >= self.hidden),
             "a language model cannot read backwards: the backward direction sees the token that "
-            "is to be predicted. Leave out bidirectional.": self.head == "tokens"
+            "is to be predicted. Leave out bidirectional.": self.is_language_model
             and self.bidirectional,
             "a language model predicts after every step: last_only is for tags and values.": (
-                self.head == "tokens" and self.last_only
+                self.is_language_model and self.last_only
             ),
-            f"head {self.head} needs outputs of 1 or more.": self.head != "tokens"
+            f"head {self.head} needs outputs of 1 or more.": not self.is_language_model
             and self.outputs < 1,
             f"tied needs an embedding as wide as the top output ({self.width}), not "
             f"{self.embed}. Leave out embed, or use no-tied.": self.tied
-            and (self.head != "tokens" or self.embed != self.width),
+            and (not self.is_language_model or self.embed != self.width),
             "dropout_embed needs an embedding.": bool(self.dropout_embed) and not self.embed,
         }
         for fault, present in faults.items():
@@ -176,7 +180,29 @@ class Config(Settings):
     @property
     def one_hot(self) -> bool:
         """Whether token ids enter the first layer as they are, without an embedding."""
-        return self.head != "values" and not self.embed
+        return self.input == "one-hot"
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the head predicts the next token."""
+        return HEADS[self.head] == "next token"
+
+    @property
+    def input(self) -> str:
+        """What enters the first layer: a name in INPUTS."""
+        if HEADS[self.head] == "values":
+            return "values"
+        return "embedding" if self.embed else "one-hot"
+
+    @property
+    def input_dropout(self) -> float:
+        """The dropout on what enters the first layer."""
+        return self.dropout if self.dropout_in is None else self.dropout_in
+
+    @property
+    def output_dropout(self) -> float:
+        """The dropout on the top output."""
+        return self.dropout if self.dropout_out is None else self.dropout_out
 
     def units(self, layer: int) -> int:
         """H of a layer, from 0."""
@@ -200,7 +226,7 @@ class Config(Settings):
     @property
     def classes(self) -> int:
         """The number of outputs of the head."""
-        return self.inputs if self.head == "tokens" else self.outputs
+        return self.inputs if self.is_language_model else self.outputs
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def _ours(tensors: dict[str, Array], text: str, where: str) -> LanguageModel:
 def _model(config: Config, theirs: Mapping[str, Array], where: str) -> Model:
     """A model from tensors in PyTorch's names: exactly those that the configuration has."""
     wanted_shapes = shapes(config)
-    if no_form(config) or config.head != "tokens":
+    if no_form(config) or not config.is_language_model:
         raise ArtefactError(f"{where}: damaged: {no_form(config) or 'no language model'}.")
     if sum(map(math.prod, wanted_shapes.values())) > sum(value.size for value in theirs.values()):
         raise ArtefactError(f"{where}: its tensors are too few or too small for its configuration.")

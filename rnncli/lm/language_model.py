@@ -171,7 +171,7 @@ def from_parts(header: Mapping[str, Any], arrays: Mapping[str, Array], where: st
     """
     tokenizer = Tokenizer.from_artefact(header, arrays, where)
     config = _settings(Config, header.get("config"), where)
-    if config.inputs != len(tokenizer) or config.head != "tokens":
+    if config.inputs != len(tokenizer) or not config.is_language_model:
         raise ArtefactError(f"{where}: damaged: network and vocabulary do not belong together.")
     layout = shapes(config)
     dtype = next((arrays[name].dtype for name in layout if name in arrays), np.dtype(np.float32))

@@ -7,13 +7,16 @@ and nobody takes a name apart.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
 from rnncli.nn.cells.table import CELLS
-from rnncli.nn.params import Params, Spec
+from rnncli.nn.heads.table import HEADS
+from rnncli.nn.inputs.table import INPUTS
+from rnncli.nn.params import Matrix, Params, Spec
 
 Array = NDArray[Any]
 DIRECTIONS = ("fwd", "bwd")
@@ -21,15 +24,13 @@ DIRECTIONS = ("fwd", "bwd")
 
 def layout(config: Config) -> dict[str, Spec]:
     """Return the name and the `Spec` of every parameter, in the order of the flat vector."""
-    out, cell = dict[str, Spec](), CELLS[config.cell]
-    if config.embed:
-        shape = config.inputs, config.embed
-        out["embed.W"] = Spec(shape, "embedding", "weights", tokens=True)
+    cell, source = CELLS[config.cell], INPUTS[config.input]
+    out = source.parameters(config)
     for layer in range(config.layers):
         H = config.units(layer)
         P, GH = config.proj or H, len(cell.gates) * H
         below = config.proj or config.units(layer - 1)
-        D = config.directions * below if layer else config.embed or config.inputs
+        D = config.directions * below if layer else source.width(config)
         if config.one_hot and layer == 0:
             Wx = Spec((D, GH), "input", "weights", tokens=True)
         else:
@@ -38,16 +39,30 @@ def layout(config: Config) -> dict[str, Spec]:
         for s in range(config.directions):
             for name, spec in specs.items():
                 out[f"{_prefix(layer, s)}.{name}"] = spec._replace(layer=layer)
-    tokens = config.head == "tokens"
-    if not config.tied:
-        out["head.W"] = Spec((config.classes, config.width), "output", "weights", tokens=tokens)
-    out["head.b"] = Spec((config.classes,), "output", "bias", tokens=tokens)
-    return out
+    return out | HEADS[config.head].parameters(config)
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Return every parameter's name and shape, in the order of the flat vector."""
     return {name: spec.shape for name, spec in layout(config).items()}
+
+
+def matrices(config: Config) -> list[Matrix]:
+    """List the weights between layers, gate by gate, which the rule `muon` turns.
+
+    Not what has a row for each token: embeddings, one-hot inputs, and an output layer of more
+    tokens than it has inputs.
+    """
+    out, start = list[Matrix](), 0
+    for spec in layout(config).values():
+        rows, size = spec.shape[0] // spec.blocks, math.prod(spec.shape)
+        turned = spec.role in ("weights", "projection") and not spec.looked_up
+        if turned and (spec.part != "output" or rows <= spec.shape[1]):
+            for at in range(start, start + size, size // spec.blocks):
+                place = slice(at, at + size // spec.blocks)
+                out.append(Matrix(place, (rows, spec.shape[1])))
+        start += size
+    return out
 
 
 def cell_weights(params: Params, layer: int, direction: int = 0) -> dict[str, Array]:

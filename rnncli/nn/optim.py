@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Recipe
+from rnncli.nn.params import Matrix
 
 Array = NDArray[Any]
 Slots = Mapping[str, Array]
@@ -145,13 +146,6 @@ def muon(p: Array, g: Array, mean: Array, lr: float, k: Recipe) -> None:
     ahead = (1 - k.kept) * g + k.kept * mean
     p *= 1 - lr * k.weight_decay
     p -= p.dtype.type(lr * 0.2 * math.sqrt(max(p.shape))) * orthogonalised(ahead)
-
-
-class Matrix(NamedTuple):
-    """A run of the flat vector that is a matrix."""
-
-    place: slice
-    shape: tuple[int, int]
 
 
 class UpdatePart(NamedTuple):

@@ -41,6 +41,13 @@ class Spec(NamedTuple):
         return self.tokens and self.part != "output"
 
 
+class Matrix(NamedTuple):
+    """A run of the flat vector that is a matrix."""
+
+    place: slice
+    shape: tuple[int, int]
+
+
 class Params(Mapping[str, Array]):
     """`params["rnn.0.fwd.Wh"]` is a view of `params.flat`."""
 

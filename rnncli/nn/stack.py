@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.settings import Config
 from rnncli.nn.cells.table import CELLS
+from rnncli.nn.inputs.input import Source, dropped
 from rnncli.nn.layout import cell_weights
 from rnncli.nn.ops import (
     add_gather_backward,
@@ -55,33 +56,6 @@ class State(NamedTuple):
         self.h[k, : len(parts[0])] = parts[0]
         if self.c is not None:
             self.c[k, : len(parts[1])] = parts[1]
-
-
-class Source(NamedTuple):
-    """What enters the first layer: values, or ids with or without an embedding.
-
-    With `ids` alone the rows of Wx (V, G*H) are gathered: the one-hot input never exists.
-    With `embed` (V, E) too, a vocabulary smaller than the batch is multiplied by Wx once, and the
-    rows of that product are gathered: the same sums in fewer operations.
-    """
-
-    x: Array | None = None  # (D, N)
-    ids: Array | None = None  # (N,)
-    embed: Array | None = None  # (V, E)
-
-
-def dropped(
-    x: Array, rate: float, steps: Steps, rng: np.random.Generator | None, variational: bool
-) -> tuple[Array, Array | None]:
-    """Dropout on (D, N): the result, and the mask that its gradient is multiplied by."""
-    if rng is None or rate == 0:
-        return x, None
-    if variational:  # Gal and Ghahramani 2016
-        mask = dropout_mask(rng, rate, (len(x), steps.B), x.dtype)
-        mask = np.concatenate([mask[:, :n] for n in steps.sizes], axis=1)
-    else:
-        mask = dropout_mask(rng, rate, x.shape, x.dtype)
-    return x * mask, mask
 
 
 def stack_forward(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
 from rnncli.nn.cells.table import CELLS
+from rnncli.nn.inputs.table import INPUTS
 from rnncli.nn.layout import cell_weights
 from rnncli.nn.model import Model
 from rnncli.nn.ops import layer_norm_forward
@@ -30,10 +31,10 @@ def trace(model: Model, ids: Array) -> list[dict[str, Array]]:
     step, before the layer's input is added. Raises ConfigError for another head than tokens.
     """
     config, params = model.config, model.params
-    if config.head != "tokens":
+    if not config.is_language_model:
         raise ConfigError(f"a trace is for language models, not for head {config.head}.")
     cell = CELLS[config.cell]
-    x = params["embed.W"][ids].T if config.embed else None  # (D, T)
+    x = INPUTS[config.input].vectors(params, ids)  # (D, T)
     layers = []
     for layer in range(config.layers):
         w = cell_weights(params, layer)

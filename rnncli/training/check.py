@@ -55,7 +55,7 @@ def check(
     file written and read (with a made-up vocabulary if there is no tokenizer). It takes the memory
     of about ten models. Raises ConfigError for another head than tokens.
     """
-    if config.head != "tokens":
+    if not config.is_language_model:
         raise ConfigError(f"check is for language models, not for head {config.head}.")
     yield from _gradients(config, seed)
     model = Model.initial(config, seed)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Recipe
+from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.model import Model
 from rnncli.nn.optim import PIECE, UpdatePart, add_and_norm, update, update_parts
 from rnncli.nn.packed import Batch
@@ -63,7 +64,7 @@ class Stepper:
         count = self.pool.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
-        matrices = self.model.matrices() if recipe.update_rule == "muon" else []
+        matrices = matrices_of(model.config) if recipe.update_rule == "muon" else []
         self.updates = update_parts(
             len(layout.flat), matrices, self.pool.size if matrices else count
         )

@@ -9,7 +9,9 @@ from networks import random_configuration
 import rnncli
 from rnncli.config.settings import Config
 from rnncli.nn import Model, cost
-from rnncli.nn.cells import table as engine
+from rnncli.nn.cells.table import CELLS
+from rnncli.nn.heads.table import HEADS
+from rnncli.nn.inputs.table import INPUTS
 from rnncli.nn.layout import layout
 
 ROOT = Path(rnncli.__file__).parent
@@ -81,15 +83,21 @@ def test_nobody_takes_a_name_apart():
             assert not list(name_readers(ast.parse(path.read_text("utf-8")))), place
 
 
-def test_the_tables_of_cells_are_complete_and_agree():
-    """A cell is its own file and its name in `config.settings.CELLS`."""
-    files = {path.stem for path in (ROOT / "nn" / "cells").glob("*.py")} - {
-        "__init__",
-        "cell",
-        "table",
-    }
-    assert files == {name.replace("-", "_") for name in engine.CELLS}
-    for name, cell in engine.CELLS.items():
+@pytest.mark.parametrize(
+    ("folder", "table", "shared"),
+    [
+        ("cells", CELLS, {"cell"}),
+        ("inputs", INPUTS, {"input"}),
+        ("heads", HEADS, {"head", "linear", "softmax"}),
+    ],
+)
+def test_a_cell_an_input_and_a_head_is_a_file_and_a_name_in_the_settings(folder, table, shared):
+    files = {path.stem for path in (ROOT / "nn" / folder).glob("*.py")}
+    assert files - shared - {"__init__", "table"} == {name.replace("-", "_") for name in table}
+
+
+def test_the_facts_of_a_cell_agree():
+    for name, cell in CELLS.items():
         assert set(cell.gates) <= set(cell.series), name
         assert sorted(cell.torch_gates) in ([], sorted(cell.gates)), name
         assert cell.n_states == 1 + ("c" in cell.series), name
@@ -104,3 +112,13 @@ def test_no_other_module_names_a_cell():
             texts = {node.value for node in ast.walk(ast.parse(path.read_text("utf-8")))
                      if isinstance(node, ast.Constant) and isinstance(node.value, str)}  # fmt: skip
             assert not texts & {"lstm", "gru", "gru-before"}, place
+
+
+def test_only_heads_and_inputs_know_their_parameters():
+    """What is behind the top output is the head's alone: a head need not be W and b."""
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith(("nn/heads/", "convert/")):
+            assert "head.W" not in path.read_text("utf-8"), place
+        if not place.startswith(("nn/inputs/", "nn/stack.py", "convert/")):
+            assert "embed.W" not in path.read_text("utf-8"), place

@@ -13,8 +13,10 @@ import pytest
 from rnncli.config.settings import Config, Recipe
 from rnncli.convert.pytorch import from_torch, to_torch
 from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
+from rnncli.nn.inputs.input import Source
+from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.optim import RULES, clip_norm, update, update_parts
-from rnncli.nn.stack import Source, stack_backward, stack_forward
+from rnncli.nn.stack import stack_backward, stack_forward
 
 DATA = Path(__file__).parents[1] / "frozen"
 
@@ -108,7 +110,7 @@ def check_optimizer(start, end):
     config, recipe = Config(**settings), Recipe(**recipe)
     model = Model(config, parameters(config, first))
     slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
-    matrices = model.matrices() if recipe.update_rule == "muon" else []
+    matrices = matrices_of(config) if recipe.update_rule == "muon" else []
     (share,) = update_parts(len(model.params.flat), matrices, 1)
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
