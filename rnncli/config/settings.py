@@ -25,6 +25,7 @@ RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
     "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
 }  # fmt: skip
+MOMENTA = {"muon": 0.95}  # and 0.9 of the other rules
 SCHEDULES = (
     "constant", "linear", "cosine", "step", "exponential", "halve-on-rise", "divide-on-plateau",
 )  # fmt: skip
@@ -328,16 +329,9 @@ class Recipe(Settings):
         return replace(self, shards=-(-self.shards // ranks) * ranks)
 
     @property
-    def update_rule(self) -> str:
-        """The update rule; asgd is sgd with averaging on top."""
-        return "sgd" if self.optimizer == "asgd" else self.optimizer
-
-    @property
     def kept(self) -> float:
         """The share of the velocity that is kept."""
-        if self.momentum is not None:
-            return self.momentum
-        return 0.95 if self.optimizer == "muon" else 0.9
+        return MOMENTA.get(self.optimizer, 0.9) if self.momentum is None else self.momentum
 
     @property
     def rate(self) -> float:

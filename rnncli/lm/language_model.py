@@ -147,7 +147,7 @@ def run_of(artefact: artefacts.Artefact, language: LanguageModel) -> TrainRun:
     model = language.model
     vector = _flat(arrays, "run.params", model, where)
     run = TrainRun(Model(model.config, model.params.like(vector)), recipe, **values)
-    names = [*RULES[recipe.update_rule].slots, *(["average"] if run.averaged else [])]
+    names = [*RULES[recipe.optimizer].slots, *(["average"] if run.averaged else [])]
     run.slots = {name: _flat(arrays, f"run.slot.{name}", model, where) for name in names}
     if math.isfinite(run.best_nats):
         run.best = model.params.flat

@@ -189,7 +189,7 @@ def _steps(run: TrainRun, plan: BatchPlan, processes: int, seconds: float) -> Pr
             break
     rate, busy = tokens / (now - start), (time.process_time() - worked) / (now - start)
     reports.close()
-    vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.update_rule].slots)
+    vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.optimizer].slots)
     grown = _peak() - before - vector * (copies + min(recipe.shards, recipe.batch))
     return Probe(rate, steps, pool, (pool - 1) * max(0, grown), vector * copies, busy)
 

@@ -29,7 +29,15 @@ from rnncli.nn.heads.softmax import token_gradients, token_nats
 from rnncli.nn.inputs.input import Source, dropped
 from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.ops import add_gather_backward, gather_forward
-from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, update, update_parts
+from rnncli.nn.optim import (
+    UpdateStep,
+    clip_norm,
+    muon,
+    new_slots,
+    orthogonalised,
+    update,
+    update_parts,
+)
 from rnncli.nn.stack import stack_backward, stack_forward
 
 
@@ -394,12 +402,12 @@ def test_one_batch_can_be_learned_by_heart(cell):
     x[0] = np.arange(4)  # sequences that begin alike could not be told apart
     batch = Batch(x.ravel(), rng.integers(0, V, steps.N), steps)
     recipe, state = Recipe(lr=0.03), model.zero_state(4)
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, model.params.flat)
     grads = model.params.like()
     for t in range(1, 301):
         model.gradients(batch, state, grads)
         clip_norm(grads.flat, recipe.clip)
-        update(recipe.update_rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+        update(recipe, model.params.flat, grads.flat, slots, UpdateStep(t, recipe.rate))
     assert model.nats(batch, state)[0].mean() < 0.02
 
 

@@ -7,12 +7,15 @@ import pytest
 from networks import random_configuration
 
 import rnncli
+from rnncli.config import settings
 from rnncli.config.settings import Config
 from rnncli.nn import Model, cost
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.heads.table import HEADS
 from rnncli.nn.inputs.table import INPUTS
 from rnncli.nn.layout import layout
+from rnncli.nn.optim import RULES
+from rnncli.nn.schedules import SCHEDULES
 
 ROOT = Path(rnncli.__file__).parent
 KNOWS = ("nn/layout.py", "nn/params.py", "convert/")  # may look into a name
@@ -94,6 +97,11 @@ def test_nobody_takes_a_name_apart():
 def test_a_cell_an_input_and_a_head_is_a_file_and_a_name_in_the_settings(folder, table, shared):
     files = {path.stem for path in (ROOT / "nn" / folder).glob("*.py")}
     assert files - shared - {"__init__", "table"} == {name.replace("-", "_") for name in table}
+
+
+def test_rules_and_schedules_are_those_of_the_settings():
+    assert list(RULES) == list(settings.RATES)
+    assert tuple(SCHEDULES) == settings.SCHEDULES
 
 
 def test_the_facts_of_a_cell_agree():
