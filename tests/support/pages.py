@@ -55,7 +55,7 @@ def runnable(page: Path) -> list[Block]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return variables with which a page's commands find the programs in `folder`, and then all others."""
+    """Return variables with which commands find the programs in `folder` before all others."""
     path = [str(folder / ".venv" / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     return {**os.environ, "PATH": ":".join(path), "PYTHONPATH": str(ROOT),
             "RNNCLI_TRAIN_MAX_STEPS": "4"}  # fmt: skip
