@@ -47,6 +47,7 @@ def plain(page: str) -> str:
     Example: "see [the terms](glossary.md)" -> "see the terms (rnncli guide glossary)".
     """
     page = re.sub(r"<!--.*?-->\n*", "", page, flags=re.DOTALL)
-    page = re.sub(r"\[([\w-]+)\]\(\1\.md\)", r"\1", page)
+    page = re.sub(r"^- \[([\w-]+)\]\(\1\.md\)", r"- \1", page, flags=re.MULTILINE)
+    page = re.sub(r"\[([\w-]+)\]\(\1\.md(?:#[\w-]+)?\)", r"`rnncli guide \1`", page)
     page = re.sub(r"\[([^]]+)\]\(([\w-]+)\.md(?:#[\w-]+)?\)", r"\1 (rnncli guide \2)", page)
     return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", page).strip()

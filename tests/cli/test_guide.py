@@ -111,3 +111,4 @@ def test_links_become_words_and_code_stays() -> None:
     page = "<!-- x -->\n\n- [eval](eval.md): a [b c](d.md#e) `[a-z]+ (is)`, [f](../g.py)"
     assert plain(page) == "- eval: a b c (rnncli guide d) `[a-z]+ (is)`, f"
     assert plain("[b c](coming-from.md)") == "b c (rnncli guide coming-from)"
+    assert plain("more: [eval](eval.md#x)") == "more: `rnncli guide eval`"
