@@ -29,7 +29,7 @@ COMMANDS = {  # each is a function of the module of its name, which is loaded wh
     "report": "Write a page that shows what a model has learnt, and how.",
     "convert": "Turn a model file into PyTorch's names and layout, or back.",
     "check": "Try a network's configuration before trusting a long run to it.",
-    "guide": "Read the guide: what one does, which settings, what goes wrong, every option.",
+    "guide": "Read the guide: its topics, or the page of a TOPIC.",
 }
 NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the command's for itself
 

@@ -1,4 +1,4 @@
-"""What the README promises, tried many times over: a table, and exit code 1 if anything failed.
+"""What the guide promises, tried many times over: a table, and exit code 1 if anything failed.
 
     python tests/torture                     all rows in full: the soak alone takes an hour
     python tests/torture --scale 0.01        a hundredth of the counts
