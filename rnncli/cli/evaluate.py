@@ -119,10 +119,10 @@ def evaluate(
     from rnncli.cli import eval_figures, eval_rows
     from rnncli.cli.eval_text import paint
     from rnncli.cli.sources import Data, Text
+    from rnncli.lm.language_model import load
     from rnncli.score.baselines import BASELINES
-    from rnncli.training import session
 
-    first, *second = [session.load(model) for model in models]
+    first, *second = [load(model) for model in models]
     source: Text | Data = Data(str(data), split) if text is None else Text(text, encoding)
     if second:
         eval_figures.contest(models, (first, second[0]), source, as_json)

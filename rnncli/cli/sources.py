@@ -20,10 +20,10 @@ from rnncli.data.lines import text_lines
 from rnncli.errors import DataError
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.baselines import Difference, bootstrap, compare, document_starts
+from rnncli.score.evaluate import evaluate
 from rnncli.score.scoring import Score, ScoredText, score_nats, score_told, text_nats, token_nats
 from rnncli.score.surprisal import Unit, split_units, text_tokens, text_units
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training import session
 
 
 class Contest(NamedTuple):
@@ -147,7 +147,7 @@ class Data:
     def score(self, language: LanguageModel) -> Score:
         """The score of the whole."""
         self.part(language)
-        return session.evaluate(language, self.dataset, self.split)
+        return evaluate(language, self.dataset, self.split)
 
     def unseen(self, language: LanguageModel) -> int | None:
         """How many words of the corpus have no id."""

@@ -166,6 +166,7 @@ def train(
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m --plan
     """
     from rnncli.data.dataset import Dataset
+    from rnncli.lm.language_model import load
     from rnncli.parallel import mpi
     from rnncli.training import session as api
     from rnncli.training.tensorboard import Events
@@ -191,7 +192,7 @@ def train(
         samples = _samples(dataset, preset, wanted, quiet)
         run = origin = None
         if comm.rank == 0:
-            origin = api.load(start) if start else None
+            origin = load(start) if start else None
             over = overwrite or plan
             run = run_for(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
         run = comm.bcast(run)  # so that the other ranks need the data only

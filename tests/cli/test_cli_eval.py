@@ -15,7 +15,6 @@ from rnncli.lm import language_model
 from rnncli.lm.ngram import KneserNey
 from rnncli.score import known_entropy
 from rnncli.score.scoring import token_nats
-from rnncli.training import session
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +330,7 @@ def test_a_split_is_painted_too(files):
 )
 def test_contradictions_are_refused_before_anything_is_read(files, monkeypatch, words, message):
     monkeypatch.chdir(files)
-    monkeypatch.setattr(session, "load", lambda path: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(language_model, "load", lambda path: pytest.fail("a model was loaded"))
     ended = run("eval", *words)
     assert ended.code == 2
     assert ended.out == ""

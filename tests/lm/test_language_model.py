@@ -10,9 +10,10 @@ import pytest
 from rnncli.config.settings import Config, Recipe
 from rnncli.errors import ArtefactError, DivergenceError
 from rnncli.files import artefact
-from rnncli.lm.language_model import LanguageModel, load, resume, save
+from rnncli.lm.language_model import LanguageModel, load, save
 from rnncli.nn import Model
 from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import checkpoint
 from rnncli.training.loop import TrainRun, make_plan, train
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog", "the end"] * 5
@@ -52,7 +53,7 @@ def begin(config=None, recipe=None):
 
 def write(path, language, run):
     language.model = run.result
-    save(path, language, run)
+    checkpoint.save(path, language, run)
 
 
 def up_and_down():
@@ -70,7 +71,7 @@ def test_a_run_that_goes_on_from_its_file_ends_with_the_same_bytes(tmp_path, con
         language, run, plan = begin(config, recipe)
         list(itertools.islice(train(run, plan, up_and_down()), int(stop)))
         write(path, language, run)
-        language, run = resume(path)
+        language, run = checkpoint.resume(path)
         list(train(run, plan, up_and_down()))
         write(path, language, run)
         assert path.read_bytes() == whole.read_bytes()
@@ -96,7 +97,7 @@ def test_a_model_may_be_saved_without_its_run(tmp_path):
     save(tmp_path / "m.npz", language)
     assert np.array_equal(load(tmp_path / "m.npz").model.params.flat, language.model.params.flat)
     with pytest.raises(ArtefactError, match=r"m\.npz: a model without its run"):
-        resume(tmp_path / "m.npz")
+        checkpoint.resume(tmp_path / "m.npz")
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
@@ -133,7 +134,7 @@ def parts(tmp_path, monkeypatch):
 
     def again(header=found.header, arrays=found.arrays):
         artefact.write(path, "model", header, arrays)
-        return resume(path)
+        return checkpoint.resume(path)
 
     return found.header, found.arrays, again
 
