@@ -26,10 +26,10 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
     "parallel":   "",
     "data":       "seeds text files parallel nn",
     "nn":         "seeds config",
-    "lm":         "version config text files nn",
+    "lm":         "version config text files data nn",
     "training":   "seeds config text files parallel data nn lm score",
     "generation": "seeds text nn lm",
-    "score":      "version seeds text data nn lm generation",
+    "score":      "version seeds text data nn lm",
     "convert":    "config text files nn lm",
     "look":       "text files data nn lm training generation score",
     "cli":        "version config text files parallel data nn lm training generation score "

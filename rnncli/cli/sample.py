@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rnncli.generation.text import Sample
 
 STRING = String()
-WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
+WITH_BEAM = ("ban", "allow_unk")  # what else a beam search takes
 
 
 @click.command(cls=Command)
@@ -146,37 +146,35 @@ def sample(
 
     from rnncli.generation import sampling
     from rnncli.generation.beam import beam as search
-    from rnncli.generation.filters import Filters
     from rnncli.lm.language_model import load
-    from rnncli.lm.mixture import Mixture
+    from rnncli.lm.mixture import with_others
 
     language = load(model)
     tokenizer = language.tokenizer
-    mixed = [(read_also(path, language).model, share) for path, share in mix]
-    reader = Mixture(language.model, mixed)
+    others = [(read_also(path, language).predictor(threads), share) for path, share in mix]
+    predictor = with_others(language.predictor(threads), others)
     training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
     tell_unknown(language, texts, options["ban"], quiet)
 
-    chosen = {k: options.pop(k) for k in list(options) if k in Filters.__annotations__}
     options["length"] = length or max(
         options["min_length"], 200 if tokenizer.pretokenizer.level == "word" else 1000
     )
-    options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed}
+    options["allow_unk"] = not options.pop("no_unk")
     line_end = unescaped(separator) if separator is not None else "\n"
-    printer = Printer(tokenizer, reader, line_end, alternatives, training, quiet)
+    printer = Printer(tokenizer, predictor, line_end, alternatives, training, quiet)
     drawn: Iterable[tuple[str, Sample]]
     if beam is not None:
         wanted = {name: options[name] for name in ("length", *WITH_BEAM)}
-        wanted |= {"length_penalty": length_penalty, "threads": threads}
-        found = (search(language.model, tokenizer, text, beam, **wanted) for text in texts)
+        wanted["length_penalty"] = length_penalty
+        found = (search(predictor, tokenizer, text, beam, **wanted) for text in texts)
         drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
-        options |= {"filters": Filters(**chosen), "guard": guard, "threads": threads}
-        options |= {"scored": False}  # a row of JSON has them anew, and exactly
-        samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
+        options |= {"guard": guard, "threads": threads}
+        options |= {"scored": False}  # a row of JSON computes them itself, and exactly
+        samples = sampling.generate(predictor, tokenizer, texts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
     if num == len(texts) == 1 and not as_json and beam is None:
-        pieces = sampling.stream_one(language.model, tokenizer, texts[0], **options)
+        pieces = sampling.stream_one(predictor, tokenizer, texts[0], **options)
         printer.stream(texts[0], pieces)
     else:
         for text, written in drawn:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnncli.generation.novelty import Copy, Guard, Training
     from rnncli.generation.text import Sample
     from rnncli.lm.language_model import LanguageModel
-    from rnncli.lm.mixture import Mixture
+    from rnncli.lm.predictor import Predictor
     from rnncli.text.tokenizer import Tokenizer
 
 LONGEST = 1 << 20  # bytes of a prefix
@@ -130,14 +130,14 @@ def tell_unknown(
 class Printer:
     """Shows each sample on standard output: as text, or as a row of JSON.
 
-    `reader` and `alternatives` are what a row needs; `training` says what was copied.
+    `predictor` and `alternatives` are what a row needs; `training` says what was copied.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, reader: Mixture, separator: str, alternatives: int,
+        self, tokenizer: Tokenizer, predictor: Predictor, separator: str, alternatives: int,
         training: Training | None, quiet: bool,
     ) -> None:  # fmt: skip
-        self.tokenizer, self.reader, self.separator = tokenizer, reader, separator
+        self.tokenizer, self.predictor, self.separator = tokenizer, predictor, separator
         self.alternatives, self.training, self.quiet = alternatives, training, quiet
         self.plain = escaped if sys.stdout.isatty() else str
         self.shown = 0
@@ -160,10 +160,13 @@ class Printer:
 
     def row(self, prefix: str, sample: Sample) -> None:
         """Show a text as JSON, with what the model thought of each token."""
-        from rnncli.score.choices import choices, exactly
+        from rnncli.score.choices import choices
 
-        found = choices(self.reader, sample, self.alternatives)
-        sample, token = exactly(sample, found), self.tokenizer.token
+        start = sample.start
+        assert start is not None
+        ids, alternatives = sample.ids, self.alternatives
+        found = choices(self.predictor, start.before, start.ids[-1], ids, alternatives)
+        sample, token = sample.rescored([choice.logprob for choice in found]), self.tokenizer.token
         row = {"text": prefix + sample.text, "prefix": prefix, "logprob": sample.logprob,
                "logprob_per_token": sample.logprob / len(sample.ids) if sample.ids else None,
                "tokens": len(sample.ids), "stopped": sample.stopped}  # fmt: skip

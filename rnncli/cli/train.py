@@ -307,8 +307,8 @@ def _loop(
 
 def _write(when: str, session: Session, samples: Samples, live: Live, log: Log | None) -> None:
     """Show and log what the model writes now."""
-    from rnncli.generation.filters import Filters
     from rnncli.generation.sampling import generate
+    from rnncli.lm.network import Network
 
     if live.quiet and not log:
         return
@@ -316,8 +316,8 @@ def _write(when: str, session: Session, samples: Samples, live: Live, log: Log |
     run = session.run
     for prefix in dict.fromkeys(samples.sample_prefix or ("",)):
         drawn = generate(
-            run.model, session.language.tokenizer, prefix, length=samples.sample_length,
-            filters=Filters(temperature=samples.sample_temperature), seed=run.step,
+            Network(run.model), session.language.tokenizer, prefix, seed=run.step,
+            length=samples.sample_length, temperature=samples.sample_temperature,
         )  # fmt: skip
         for sample in drawn:
             live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))

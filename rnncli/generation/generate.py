@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from rnncli.generation import sampling
-from rnncli.generation.filters import Filters
 from rnncli.generation.text import Sample
 from rnncli.lm.language_model import LanguageModel
 
 
-def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
+def generate(
+    language: LanguageModel, prefix: str = "", *, threads: int = 1, **options: Any
+) -> list[Sample]:
     """Return texts that the model writes after `prefix`; options of `sampling.generate`.
 
-    Those of `Filters` (temperature, top_k, ...) may stand among them.
+    Those of `Filters` (temperature, top_k, ...) and `Constraints` (length, ...) are among them.
     """
-    names = Filters.__dataclass_fields__
-    filters = Filters(**{k: options.pop(k) for k in list(options) if k in names})
-    model, tokenizer = language.model, language.tokenizer
-    return list(sampling.generate(model, tokenizer, prefix, filters=filters, **options))
+    predictor = language.predictor(threads)
+    drawn = sampling.generate(predictor, language.tokenizer, prefix, threads=threads, **options)
+    return list(drawn)

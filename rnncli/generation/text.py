@@ -9,7 +9,7 @@ import math
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.generation.pattern import Pattern
-from rnncli.lm.mixture import States
+from rnncli.lm.predictor import State
 from rnncli.text.detokenizer import Decoder
 from rnncli.text.tokenizer import Tokenizer
 
@@ -37,6 +37,10 @@ class Sample:
     stopped: str  # "end" (</s>), "length", "stop" or "match"
     body: list[int] = field(default_factory=list)  # the ids that stand whole in `text`
     start: Start | None = field(default=None, repr=False, compare=False)  # what it follows
+
+    def rescored(self, logprobs: Sequence[float]) -> Sample:
+        """Return the sample with other log-probabilities of its tokens."""
+        return replace(self, logprob=math.fsum(logprobs), token_logprobs=[*logprobs])
 
 
 def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
@@ -64,12 +68,12 @@ class Start:
 
     ids: list[int]  # one or more
     known: list[int]  # those that are text: not <s>, or what stands for it
-    before: States  # after all ids but the last
+    before: State  # after all ids but the last
     decoder: Decoder  # with all of it behind
-    bare: bool  # it ends in white space: the first piece of a text needs none
+    after_space: bool  # it ends in white space: the first piece of a text needs none
     logits: Array  # (1, V), after it
-    states: States  # after all of it
-    precise: States | None = None  # after all ids but the last, in float64
+    state: State  # after all of it
+    precise: State | None = None  # after all ids but the last, in float64
 
     @cached_property
     def name(self) -> int:
@@ -84,11 +88,11 @@ class Text:
     start: Start
     rng: np.random.Generator
     decoder: Decoder
-    bare: bool
+    after_space: bool
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     stopped: str = ""  # why the last id is the last
-    precise: States | None = None  # float64, after `read` ids, the prefix's last and its own
+    precise: State | None = None  # float64, after `read` ids, the prefix's last and its own
     logits: Array = field(default_factory=lambda: np.zeros((1, 0)))  # (1, V) in float64, after them
     read: int = 0
     _numbers: list[tuple[float, float]] = field(default_factory=list)  # drawn ahead, last first
@@ -121,8 +125,8 @@ class Text:
     def add(self, token: int) -> None:
         """Append what a token adds to the text, and nothing else."""
         piece = self.decoder.feed(token)
-        if self.bare and piece:
-            piece, self.bare = piece.removeprefix(" "), False
+        if self.after_space and piece:
+            piece, self.after_space = piece.removeprefix(" "), False
         self._text += piece
 
     def cut(self, stop: Sequence[str], pattern: Pattern | None) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rnncli.config.settings import Config, Settings
 from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.files import artefact as artefacts
+from rnncli.lm.network import Network
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.params import Params
 from rnncli.text.tokenizer import Tokenizer
@@ -46,6 +47,10 @@ class LanguageModel:
     carried: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def predictor(self, threads: int = 1) -> Network:
+        """Return the network as what writes and scores text; threads share its largest products."""
+        return Network(self.model, self.carried, threads)
 
     @property
     def fingerprint(self) -> str:

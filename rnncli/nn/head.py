@@ -30,7 +30,15 @@ def logits(x: Array, W: Array, b: Array) -> Array:
 
 
 def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None) -> Array:
-    """-log softmax(W x + b)[y] for each column: (N,).
+    """-log softmax(W x + b)[y] for each column: (N,)."""
+    total, target = log_totals(x, W, b, y, block)
+    return np.asarray(total - target)
+
+
+def log_totals(
+    x: Array, W: Array, b: Array, y: Array, block: int | None = None
+) -> tuple[Array, Array]:
+    """Return log sum exp(W x + b) and (W x + b)[y] for each column: (N,) each.
 
     The running maximum and sum over blocks give the logarithm of the sum of exponentials without
     the (V, N) array ever existing whole.
@@ -49,7 +57,7 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
         total *= np.exp(top - higher)
         total += z.sum(axis=0)
         top = higher
-    return np.asarray(top + np.log(total) - target)
+    return top + np.log(total), target
 
 
 def loss_and_gradients(

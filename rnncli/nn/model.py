@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells import CELLS
-from rnncli.nn.head import logits, loss_and_gradients, token_nats
+from rnncli.nn.head import log_totals, logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import add_gather_backward, dropout_mask, gather_forward, squared_error
 from rnncli.nn.optim import Matrix
 from rnncli.nn.packed import Batch, Steps
@@ -162,6 +162,22 @@ class Model:
         """The head's outputs, logits or values, (K, N) or with `last_only` (K, B)."""
         read, state = self.features(x, state, steps)
         return logits(read, *self.head), state
+
+    def logits(self, read: Array) -> Array:
+        """Return the head's outputs (K, N) for features that `features` has read (S*P, N)."""
+        return logits(read, *self.head)
+
+    def nats_and_logprob(
+        self, batch: Batch, token: int, state: State
+    ) -> tuple[Array, Array, State]:
+        """Return -log p of each target and log p of one `token` in its place, (N,) each.
+
+        The second costs one row of the output layer. Without dropout, for a head of tokens.
+        """
+        read, state = self.features(batch.x, state, batch.steps)
+        W, b = self.head
+        total, target = log_totals(read, W, b, batch.y)
+        return total - target, W[token] @ read + b[token] - total, state
 
     def nats(self, batch: Batch, state: State) -> tuple[Array, State]:
         """-log p of each target, or half its squared error, without dropout: (N,) or (B,)."""

@@ -13,16 +13,17 @@ from typing import Any
 
 from rnncli.config.settings import Config, Recipe
 from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
-from rnncli.data.dataset import Dataset
+from rnncli.data.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
 from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.network import GROUP, STEPS, Network
 from rnncli.nn.model import Model
 from rnncli.nn.threads import cores, one_blas_thread
 from rnncli.nn.transfer import carried_over, match
 from rnncli.parallel.mpi import Comm
 from rnncli.parallel.processes import WorkerPool
-from rnncli.score.scoring import GROUP, WINDOW, Score, score_plan
-from rnncli.score.scoring import Split as Units
+from rnncli.score.score import Score
+from rnncli.score.scoring import score_plan
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import checkpoint, presets
 from rnncli.training.loop import Event, TrainRun, make_plan
@@ -169,7 +170,7 @@ def begin(
         run = fresh(dataset, config, recipe, comm.size, start)
     if run.parent:
         data["from"] = run.parent
-    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
+    carried = not tokenizer.is_stream and recipe.batching == "consecutive"
     valid = dataset.splits.get("valid")
     some = valid is not None and len(valid.ids) > 1
     validate = None
@@ -181,7 +182,7 @@ def begin(
 
 def validator(
     tokenizer: Tokenizer,
-    valid: Units,
+    valid: Split,
     recipe: Recipe,
     comm: Comm | None = None,
     processes: int = 1,
@@ -193,15 +194,15 @@ def validator(
     once the split's file is not what it was.
     """
     comm = comm or Comm()
-    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
-    if tokenizer.bos is None or recipe.batching == "consecutive":
+    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, STEPS, seed=0, shuffle=False)
+    if tokenizer.is_stream or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
     held = Guarded(held, still)
     mine = range(comm.rank, recipe.shards, comm.size)
 
     def validate(model: Model) -> float:
         def shard(k: int) -> Score:
-            return score_plan(model, tokenizer, ShardedPlan(held, k, recipe.shards))
+            return score_plan(Network(model), tokenizer, ShardedPlan(held, k, recipe.shards))
 
         with WorkerPool(
             shard, min(processes, len(mine))

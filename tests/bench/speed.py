@@ -185,8 +185,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     import numpy as np
 
     from rnncli.config.settings import Config, Recipe
-    from rnncli.generation.filters import Filters
     from rnncli.generation.sampling import generate
+    from rnncli.lm.network import Network
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Batch, Steps
     from rnncli.text.tokenizer import Tokenizer
@@ -212,11 +212,12 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     letters = [chr(0x4E00 + k) for k in range(V - 1)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
     num, length = _texts(kind, shape)
+    network = Network(model, threads=threads)
 
     def write() -> int:
         drawn = generate(
-            model, tokenizer, letters[0], num=num, length=length, threads=threads, scored=False,
-            filters=Filters(temperature=0.8),
+            network, tokenizer, letters[0], num=num, length=length, threads=threads, scored=False,
+            temperature=0.8,
         )  # fmt: skip
         return sum(len(sample.ids) for sample in drawn)
 

@@ -14,7 +14,6 @@ from rnncli.data.lines import Lines
 from rnncli.lm import language_model
 from rnncli.lm.ngram import KneserNey
 from rnncli.score import known_entropy
-from rnncli.score.scoring import token_nats
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ def test_baselines_stand_beside_the_model(files):
     train, test = dataset.splits["train"], dataset.splits["test"]
     assert list(found["baselines"]) == ["uniform", "unigram", "kn2", "kn3", "kn4", "kn5"]
     model = KneserNey.train(train.ids, train.starts, len(dataset.tokenizer), 1, 3)
-    nats = model.nats(test.ids, test.starts)
+    nats = model.nats(test.ids, test.starts).nats
     expected = np.nanmean(nats)
     assert found["baselines"]["kn3"]["nats_per_token"] == pytest.approx(expected)
     assert found["baselines"]["uniform"]["perplexity"] == pytest.approx(len(dataset.tokenizer) - 1)
@@ -201,8 +200,8 @@ def test_a_mixture_is_weighed_on_the_validation_split(files, order):
 
     def cost(split, weight):
         part = dataset.splits[split]
-        a = token_nats(language.model, tokenizer, part, carried=False).tolist()
-        b = simple.nats(part.ids, part.starts).tolist()
+        both = (p.nats(part.ids, part.starts).nats for p in (language.predictor(), simple))
+        a, b = (nats.tolist() for nats in both)
         pairs = [(x, y) for x, y in zip(a, b, strict=True) if x == x]
         return -sum(
             math.log(weight * math.exp(-x) + (1 - weight) * math.exp(-y)) for x, y in pairs

@@ -19,7 +19,6 @@ import numpy as np
 from rnncli.data.dataset import Dataset
 from rnncli.errors import DataError
 from rnncli.files import artefact as artefacts
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
 from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
@@ -119,8 +118,8 @@ def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: i
 def model_texts(language: LanguageModel, tokens: int) -> list[str]:
     """Texts that a model writes for itself to read, about `tokens` of them."""
     texts, count = [], 0
-    drawn = generate(language.model, language.tokenizer, num=max(1, tokens // 8), length=tokens,
-                     filters=Filters(temperature=0.8), batch=8)  # fmt: skip
+    drawn = generate(language.predictor(), language.tokenizer, num=max(1, tokens // 8),
+                     length=tokens, temperature=0.8, batch=8)  # fmt: skip
     for sample in drawn:
         texts.append(sample.text)
         count += len(sample.ids)

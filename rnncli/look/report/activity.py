@@ -42,19 +42,18 @@ def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passag
     """The first `limit` tokens of texts. DataError where fewer than two are left."""
     tokenizer, units, count = language.tokenizer, [], 0
     for unit in chain.from_iterable(text_units(tokenizer, text) for text in texts):
-        room = limit - count + (tokenizer.bos is not None)
+        room = limit - count + (not tokenizer.is_stream)
         units.append(Unit(unit.ids[:room], unit.pieces[:room]))
-        count += len(units[-1].ids) - (tokenizer.bos is not None)
+        count += int(tokenizer.counted(units[-1].ids).sum())
         if count >= limit:
             break
     if count < 2:
         raise DataError("there is too little text to look at: it takes two tokens or more.")
-    told = list(surprisals(language.model, tokenizer, units, carried=language.carried))
+    tokens = list(surprisals(language.predictor(), tokenizer, units))
     ids = np.concatenate([unit.ids for unit in units]).astype(np.int64)
     runs = [ids] if language.carried else [unit.ids.astype(np.int64) for unit in units]
-    kept = np.ones(len(ids), bool) if tokenizer.bos is None else ids != tokenizer.bos
-    firsts = np.cumsum([0, *map(len, told[:-1])]).tolist()
-    return Passage(runs, kept, list(chain.from_iterable(told)), firsts)
+    firsts = np.cumsum([0, *map(len, tokens[:-1])]).tolist()
+    return Passage(runs, tokenizer.counted(ids), list(chain.from_iterable(tokens)), firsts)
 
 
 def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:

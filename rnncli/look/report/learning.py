@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnncli.errors import DataError, shown
-from rnncli.generation.filters import Filters
-from rnncli.generation.sampling import generate
+from rnncli.generation.generate import generate
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look.report.activity import finite
 
@@ -91,8 +90,7 @@ def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str
     length = 60 if language.tokenizer.pretokenizer.level == "word" else 240
     out = []
     for temperature in TEMPERATURES:
-        drawn = generate(language.model, language.tokenizer, num=2, length=length,
-                         filters=Filters(temperature=temperature))  # fmt: skip
+        drawn = generate(language, num=2, length=length, temperature=temperature)
         out += [{"when": f"now, temperature {temperature}", "prefix": "", "text": sample.text}
                 for sample in drawn]  # fmt: skip
     return out
