@@ -54,22 +54,20 @@ class Chooser:
         if len(u) == 1:
             token, unsure, mass = draw_one(weights[0], *u[0], self.error)
             tokens = np.array([token])
-            if mass and not unsure and not self.match:
+            if mass and not unsure and not self.match:  # the usual case of a text alone
                 return tokens
-            near, whole = np.array([unsure]), np.array([mass])
+            ambiguous, total = np.array([unsure]), np.array([mass])
         else:
-            tokens, near, whole = draw(weights, np.array(u), self.error)
-        if not whole.all():
-            none = whole == 0
-            tokens[none], near[none] = NONE, False
+            tokens, ambiguous, total = draw(weights, np.array(u), self.error)
+        if not total.all():
+            none = total == 0
+            tokens[none], ambiguous[none] = NONE, False
             if not self.match:
                 raise self._stuck(texts[int(none.argmax())])
-        if not self.match and not near.any():
-            return tokens
-        for k in range(len(texts)) if self.match else np.flatnonzero(near).tolist():
+        for k in range(len(texts)) if self.match else np.flatnonzero(ambiguous).tolist():
             past, bars = (several[k] if len(several) else () for several in (written, barred))
             one = Draw(self, texts[k], rows[k], filters, past, bars, weights[k])
-            token = one.settled(u[k]) if near[k] else int(tokens[k])
+            token = one.exact(u[k]) if ambiguous[k] else int(tokens[k])
             tokens[k] = self._fitting(texts[k], one, token) if self.match else token
         return tokens
 
@@ -106,7 +104,7 @@ class Chooser:
             token = draw.without(token)
         if not text.ids and not self.match.matches(so_far):
             raise self._stuck(text)
-        return NONE  # a text that is stuck without a match is drawn anew
+        return NONE  # a text that is stuck without a match is drawn again
 
     def _stuck(self, text: Text) -> ConfigError:
         """Return the error for a text that no token may follow."""
@@ -132,7 +130,7 @@ class Draw:
     """One draw of the next token of a text, and what it is drawn from."""
 
     chooser: Chooser
-    of: Text
+    text: Text
     z: Array  # (V,) logits
     filters: Filters
     written: Sequence[int]
@@ -140,22 +138,22 @@ class Draw:
     weights: Array  # (V,) after them
     refused: list[int] = field(default_factory=list)  # after them
 
-    def settled(self, u: Sequence[float]) -> int:
-        """Return the token that two numbers fall on, where float32 leaves that open."""
-        return draw_one(self._weigh(self.chooser.precise_logits(self.of)), *u)[0]
+    def exact(self, u: Sequence[float]) -> int:
+        """Return the token that two numbers fall on in float64."""
+        return draw_one(self._weigh(self.chooser.precise_logits(self.text)), *u)[0]
 
     def without(self, token: int) -> int:
-        """Draw another token: where the filters left no other, they are applied to what is left."""
+        """Draw another token; where the filters left no other, they are applied without it."""
         self.refused.append(token)
         self.weights[token] = 0
         if not self.weights.any():
             self.barred, self.refused = [*self.barred, *self.refused], []
             self.weights = self._weigh(self.z)
-        u = self.of.numbers()
-        drawn, near, whole = draw_one(self.weights, *u, self.chooser.error)
-        if not whole:
+        u = self.text.numbers()
+        drawn, ambiguous, total = draw_one(self.weights, *u, self.chooser.error)
+        if not total:
             return NONE
-        return self.settled(u) if near else drawn
+        return self.exact(u) if ambiguous else drawn
 
     def _weigh(self, z: Array) -> Array:
         weights = weigh(z[None], self.filters, [self.written], [self.barred])[0]

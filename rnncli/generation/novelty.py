@@ -41,7 +41,7 @@ class Training:
         self._order = suffix_array(self._ids)
 
     def longest(self, text: Sequence[int]) -> Copy:
-        """The longest run of `text` that is in the training ids; the first of equal ones."""
+        """Find the longest run of `text` that is in the training ids; the first of equal ones."""
         best = Copy(0, 0, 0, None)
         for start in range(len(text)):
             if len(text) - start <= best.length:
@@ -52,7 +52,7 @@ class Training:
         return best
 
     def _match(self, text: Sequence[int]) -> tuple[int, int]:
-        """How many tokens of `text`, from the first on, are in the training ids, and where."""
+        """Return how many tokens from the first on are in the training ids, and where."""
         low, high, length, n = 0, len(self._order), 0, len(self._ids)
 
         def token(suffix: int) -> int:
@@ -74,7 +74,10 @@ class Training:
 
 
 def suffix_array(ids: Array) -> Array:
-    """Where each suffix of ids (n,) begins, in order of the suffixes; the shorter goes first."""
+    """Return where each suffix of ids (n,) begins, in order; of two alike the shorter goes first.
+
+    Example: [2, 1, 2] -> [1, 2, 0]: the suffixes 1 2, 2 and 2 1 2.
+    """
     n = len(ids)
     rank = np.unique(ids, return_inverse=True)[1] + 1  # 0 is the end
     width = 1  # tokens that the ranks tell apart
@@ -114,7 +117,7 @@ class Guard:
         self._hashes, self._followers = hashes[new], followers[new]
 
     def after(self, text: Sequence[int]) -> Array:
-        """The tokens that would complete a copied run, after the ids of a text."""
+        """Return the tokens that would complete a copied run, after the ids of a text."""
         if len(text) < self.most:
             return self._followers[:0]
         value = 0

@@ -138,11 +138,10 @@ class Sampler:
             predictor, filters.temperature, tokenizer.eos, " " if word else "",
             Pattern(terms.match) if terms.match else None, settings.guard, settings.threads,
         )  # fmt: skip
-        never, end = _never(tokenizer, terms) | {*filters.banned}, _end(tokenizer)
-        self.early = replace(filters, banned=tuple(sorted(never | end)))  # before min_length
-        self.late = self.early
+        never = _never(tokenizer, terms) | {*filters.banned}
+        self.late = self.early = _banning(filters, {*never, tokenizer.eos})  # before min_length
         if terms.stop_at_end:
-            self.late = replace(filters, banned=tuple(sorted(never)))
+            self.late = _banning(filters, never)
         if len(self.late.banned) == len(tokenizer):
             raise ConfigError("ban leaves no token to write.")
 
@@ -241,22 +240,19 @@ class Sampler:
             rows, state = self.predictor.step(drawn, state)
 
 
-def _never(tokenizer: Tokenizer, terms: Constraints) -> set[int]:
+def _never(tokenizer: Tokenizer, terms: Constraints) -> set[int | None]:
     """Return the ids that are never written: <s>, <unk> unless allowed, and what is banned."""
-    never = set(terms.banned(tokenizer))
-    if terms.match and tokenizer.pretokenizer.level == "byte":
-        # a character has to be whole to match
-        never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
-    if tokenizer.bos is not None:
-        never.add(tokenizer.bos)
+    never: set[int | None] = {tokenizer.bos, *terms.banned(tokenizer)}
     if not terms.allow_unk:
         never.add(tokenizer.unk)
+    if terms.match and tokenizer.pretokenizer.level == "byte":  # a match needs whole characters
+        never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
     return never
 
 
-def _end(tokenizer: Tokenizer) -> set[int]:
-    """Return the id of </s>, where there is one."""
-    return set() if tokenizer.eos is None else {tokenizer.eos}
+def _banning(filters: Filters, never: set[int | None]) -> Filters:
+    """Return the filters that ban these ids: {5, None, 2} -> (2, 5)."""
+    return replace(filters, banned=tuple(sorted(id for id in never if id is not None)))
 
 
 def _logprobs(rows: Array, ids: Array) -> list[float]:

@@ -1,6 +1,6 @@
 """A text and what it is written after: the prefix as it was read, the text as it grows, the sample.
 
-Plain data; who writes is `rnncli.generation.sampling`.
+This is plain data; `rnncli.generation.sampling` writes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Sample:
 
 
 def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
-    """The ids that the model reads before it writes, and the tokens of them that it does not know.
+    """Return the ids that a model reads before it writes, and the tokens that it does not know.
 
     A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
     stream without a prefix goes on from the newline, or else the most frequent token.
@@ -52,9 +52,9 @@ def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]
     rule, vocabulary = tokenizer.pretokenizer, tokenizer.vocabulary
     text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
     unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
-    ids: list[int] = tokenizer.encode(text).tolist()
-    if tokenizer.bos is not None:
-        return [tokenizer.bos, *ids], unknown
+    ids: list[int] = tokenizer.wrap(tokenizer.encode(text)).tolist()
+    if not tokenizer.is_stream:
+        return ids[:-1], unknown  # the unit goes on: no </s>
     if not ids:
         counts = vocabulary.counts.copy()
         counts[tokenizer.unk] = -1
@@ -100,7 +100,7 @@ class Text:
     _ends: list[int] = field(default_factory=list)  # of each token in the text
 
     def numbers(self) -> tuple[float, float]:
-        """The next two of the text's random numbers."""
+        """Return the next two of the text's random numbers."""
         if not self._numbers:
             self._numbers = [(a, b) for a, b in self.rng.random((AHEAD, 2))[::-1].tolist()]
         return self._numbers.pop()

@@ -43,6 +43,7 @@ class KneserNey(Predictor):
     def __init__(self, order: int, V: int, bos: int | None, levels: list[_Level]) -> None:
         self.order, self.bos, self._levels = order, bos, levels
         self._V, self._width = V, max(1, order - 1)
+        self._never = np.flatnonzero(np.arange(V) == bos)  # none where there is no <s>
 
     @property
     def V(self) -> int:
@@ -53,8 +54,7 @@ class KneserNey(Predictor):
 
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
         state = np.column_stack([state[:, 1:], ids])
-        if self.bos is not None:
-            state[ids == self.bos, :-1] = -1  # no n-gram spans two units
+        state[ids == self.bos, :-1] = -1  # no n-gram spans two units
         rows = [self.distribution([i for i in row if i >= 0]) for row in state.tolist()]
         with np.errstate(divide="ignore"):
             return np.log(rows), state
@@ -107,10 +107,9 @@ class KneserNey(Predictor):
         return cls(order, V, bos, levels)
 
     def distribution(self, context: list[int] | tuple[int, ...]) -> Array:
-        """The probability of every token (V,) after a context, of which the last ones are read."""
-        p = np.full(self.V, 1 / (self.V - (self.bos is not None)))
-        if self.bos is not None:
-            p[self.bos] = 0
+        """Return the probability of every token (V,) after a context; its last ids alone matter."""
+        p = np.full(self.V, 1 / (self.V - len(self._never)))
+        p[self._never] = 0
         for k in range(1, self.order + 1):
             level, gram = self._levels[k - 1], 0
             if k - 1 > len(context):
@@ -153,7 +152,7 @@ class KneserNey(Predictor):
 
         `place` is how many ids of its unit are before each of `ids` (n,).
         """
-        uniform = 1 / (self.V - (self.bos is not None))
+        uniform = 1 / (self.V - len(self._never))
         out = [np.full(len(ids), uniform) for _ in wanted]
         gram = np.zeros(len(ids), np.int64)  # the number of the context
         for k, level in enumerate(self._levels, 1):
@@ -172,13 +171,13 @@ class KneserNey(Predictor):
 
 
 def _places(n: int, starts: Array) -> Array:
-    """How many tokens of its unit are before each of n ids."""
+    """Return how many ids of its unit are before each of n ids: starts [0, 2, 5] -> 0 1 0 1 2."""
     starts = np.asarray(starts, np.int64)
     return np.asarray(np.arange(n) - np.repeat(starts[:-1], np.diff(starts)))
 
 
 def _find(keys: Array, wanted: Array) -> Array:
-    """Where each wanted key is among sorted keys, -1 for nowhere."""
+    """Find each wanted key among sorted keys: [2, 5], [5, 3] -> [1, -1]."""
     at = np.searchsorted(keys, wanted)
     at[at == len(keys)] = 0
     return np.where(keys[at] == wanted, at, -1)
@@ -197,7 +196,7 @@ def _level(keys: Array, counts: Array, contexts: int, V: int) -> _Level:
 
 
 def _discounts(counts: Array) -> tuple[float, ...]:
-    """D1, D2 and D3+ from how many n-grams have the counts 1 to 4."""
+    """Return D1, D2 and D3+, by how many n-grams have the counts 1 to 4."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].tolist()
     if not (n1 and n2 and n3):
         return FALLBACK

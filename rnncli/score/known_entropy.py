@@ -22,7 +22,7 @@ BLOCK = 1 << 20
 
 
 def fingerprint(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
-    """What tells this text under this vocabulary from any other: SHA-256 (hex)."""
+    """Return a SHA-256 (hex) that tells this text under this vocabulary from any other."""
     digest = hashlib.sha256(tokenizer.fingerprint.encode())
     for start in range(0, len(ids), BLOCK):
         digest.update(ids[start : start + BLOCK].astype("<u4").tobytes())
@@ -36,5 +36,5 @@ def _known() -> dict[str, float]:
 
 
 def known_entropy(tokenizer: Tokenizer, ids: NDArray[Any]) -> float | None:
-    """The nats a token of the true distribution of a split, </s> counted; None if unknown."""
+    """Return the nats a token of a split's true distribution, </s> counted; None if unknown."""
     return _known().get(fingerprint(tokenizer, ids))

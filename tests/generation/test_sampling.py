@@ -521,15 +521,15 @@ def test_a_draw_falls_on_the_block_and_then_on_the_token(size: int) -> None:
     drawn = filters_module.draw(weights, u, 0.05)
     for k in range(500):
         (one,), (near,), (whole,) = filters_module.draw(weights[k : k + 1], u[k : k + 1], 0.05)
-        assert (one, near) == (drawn.ids[k], drawn.near[k])
+        assert (one, near) == (drawn.ids[k], drawn.ambiguous[k])
         assert weights[k, one] > 0
         token, close, total = drawn_plainly(weights[k].tolist(), u[k].tolist(), 0.05)
         assert (one, near) == (token, close)
         assert whole == pytest.approx(total, rel=1e-12)
-        assert drawn.whole[k] == pytest.approx(total, rel=1e-12)
-    assert 0 < drawn.near.sum() < 500 or size == 1
-    assert not filters_module.draw(weights, u).near.any()
-    assert not filters_module.draw(0 * weights, u).whole.any()
+        assert drawn.total[k] == pytest.approx(total, rel=1e-12)
+    assert 0 < drawn.ambiguous.sum() < 500 or size == 1
+    assert not filters_module.draw(weights, u).ambiguous.any()
+    assert not filters_module.draw(0 * weights, u).total.any()
 
 
 def test_draws_from_many_blocks_follow_the_distribution() -> None:
@@ -553,4 +553,4 @@ def test_an_error_of_the_weights_leads_to_another_token_only_where_a_draw_is_nea
     off = logits + rng.uniform(-error / 2, error / 2, logits.shape)
     first, second = (filters_module.draw(np.exp(z), u, error) for z in (logits, off))
     assert (first.ids != second.ids).any()
-    assert first.near[first.ids != second.ids].all()
+    assert first.ambiguous[first.ids != second.ids].all()
