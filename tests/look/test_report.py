@@ -301,10 +301,10 @@ def test_rows_without_a_figure_are_passed_over():
 def test_samples_come_from_the_log_where_they_are_in_it(files):
     language = load(files / "gru.npz")
     log = [{"kind": "sample", "step": 1000, "prefix": "the", "text": " cat"}]
-    assert learning.samples(language, log) == [
+    assert learning.samples(language.predictor(), language.tokenizer, log) == [
         {"when": "step 1,000", "prefix": "the", "text": " cat"}
     ]
-    now = learning.samples(language, [])
+    now = learning.samples(language.predictor(), language.tokenizer, [])
     written = generate(language, temperature=0.5, num=2, length=60)
     assert [row["text"] for row in now[:2]] == [sample.text for sample in written]
 
@@ -369,7 +369,7 @@ def test_state_is_carried_from_text_to_text_where_it_was_in_training(files, tmp_
     language, data = load(tmp_path / "m.npz"), Dataset.open(files / "d.npz")
     assert language.carried == (batching == "consecutive")
     texts = report.data_texts(data, language.tokenizer, "test", 10_000)
-    passage = activity.passage(language, texts, 10_000)
+    passage = activity.passage(language.predictor(), language.tokenizer, texts, 10_000)
     assert sum(token.nats for token in passage.tokens) == pytest.approx(
         evaluate(language, data).nats, rel=1e-4
     )
@@ -442,7 +442,9 @@ def test_markup_in_names_and_samples_stays_text():
     }  # fmt: skip
     text = "</script><b>--><!--"
     log = [{"kind": "sample", "step": 1, "prefix": text, "text": text}]
-    page = Page(report.build([report.Source(found, language, log)] * 2, ["a b c"]))
+    page = Page(
+        report.build([report.Source(found, language, language.predictor(), log)] * 2, ["a b c"])
+    )
     assert page.tags["b"] == 0
     assert "no validation was recorded" in page.words
     models = json.loads(page.scripts[0])["models"]

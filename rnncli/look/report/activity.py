@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import DataError
-from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.nn import Model, gradient_by_lag
 from rnncli.nn.trace import SIGMOIDS, trace
 from rnncli.score.surprisal import Token, Unit, surprisals, text_units
+from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
@@ -38,9 +39,12 @@ class Passage(NamedTuple):
     firsts: list[int]  # the tokens that a unit begins with
 
 
-def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passage:
+def passage(
+    predictor: Predictor, tokenizer: Tokenizer, texts: Sequence[str], limit: int
+) -> Passage:
     """The first `limit` tokens of texts. DataError where fewer than two are left."""
-    tokenizer, units, count = language.tokenizer, [], 0
+    units: list[Unit] = []
+    count = 0
     for unit in chain.from_iterable(text_units(tokenizer, text) for text in texts):
         room = limit - count + (not tokenizer.is_stream)
         units.append(Unit(unit.ids[:room], unit.pieces[:room]))
@@ -49,14 +53,14 @@ def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passag
             break
     if count < 2:
         raise DataError("there is too little text to look at: it takes two tokens or more.")
-    tokens = list(surprisals(language.predictor(), tokenizer, units))
+    tokens = list(surprisals(predictor, tokenizer, units))
     ids = np.concatenate([unit.ids for unit in units]).astype(np.int64)
-    runs = [ids] if language.carried else [unit.ids.astype(np.int64) for unit in units]
+    runs = [ids] if predictor.carried else [unit.ids.astype(np.int64) for unit in units]
     firsts = np.cumsum([0, *map(len, tokens[:-1])]).tolist()
     return Passage(runs, tokenizer.counted(ids), list(chain.from_iterable(tokens)), firsts)
 
 
-def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
+def text(predictor: Predictor, passage: Passage) -> dict[str, Any]:
     """Each token: the white space before it, itself, its nats, and what was likelier.
 
     full: the nats of a token when nothing is known.
@@ -66,7 +70,7 @@ def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
         "known": [int(token.known) for token in passage.tokens],
         "nats": [finite(min(token.nats, NEVER)) for token in passage.tokens],
         "best": [[[name, finite(p)] for name, p in token.best] for token in passage.tokens],
-        "full": finite(math.log(language.model.config.inputs), 2),
+        "full": finite(math.log(predictor.V), 2),
     }
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnncli.errors import DataError, shown
-from rnncli.generation.generate import generate
-from rnncli.lm.language_model import LanguageModel
+from rnncli.generation.sampling import generate
+from rnncli.lm.predictor import Predictor
 from rnncli.look.report.activity import finite
+from rnncli.text.tokenizer import Tokenizer
 
 POINTS = 600  # of a curve; more are averaged
 BINS = 40  # stretches of the run, each with its share of clipped steps
@@ -81,16 +82,18 @@ def _pairs(rows: list[dict[str, Any]], key: str) -> Pairs:
     return [[int(part[-1, 0]), finite(part[:, 1].mean())] for part in parts]
 
 
-def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def samples(
+    predictor: Predictor, tokenizer: Tokenizer, log: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What the model wrote as it learned: when and text; else what it writes now."""
     logged = [row for row in log if row["kind"] == "sample"]
     if logged:
         return [{"when": f"step {row['step']:,}", "prefix": str(row.get("prefix", "")),
                  "text": str(row.get("text", ""))} for row in logged]  # fmt: skip
-    length = 60 if language.tokenizer.pretokenizer.level == "word" else 240
+    length = 60 if tokenizer.pretokenizer.level == "word" else 240
     out = []
     for temperature in TEMPERATURES:
-        drawn = generate(language, num=2, length=length, temperature=temperature)
+        drawn = generate(predictor, tokenizer, num=2, length=length, temperature=temperature)
         out += [{"when": f"now, temperature {temperature}", "prefix": "", "text": sample.text}
                 for sample in drawn]  # fmt: skip
     return out
