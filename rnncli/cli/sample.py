@@ -121,8 +121,8 @@ def sample(
     The same seed gives the same text: text i of a seed after a prefix does not depend on how many
     are asked for, nor on other prefixes. What narrows the choice of a token is applied in this
     order: --ban, --no-unk and --max-copy, --repetition, --no-repeat, --temperature, --top-k,
-    --top-p, --min-p, --typical; a token that --match refuses is drawn anew. A text without a match
-    at its full --length, or without what it --must-include, is drawn anew as a whole.
+    --top-p, --min-p, --typical; a token that --match refuses is drawn again. A text without a
+    match at its full --length, or without what it --must-include, is drawn again as a whole.
 
     \b
     rnncli sample model.npz --prefix "I think" --num 5 --temperature 0.8
@@ -146,6 +146,7 @@ def sample(
 
     from rnncli.generation import sampling
     from rnncli.generation.beam import beam as search
+    from rnncli.generation.text import read_prefix
     from rnncli.lm.language_model import load
     from rnncli.lm.mixture import with_others
 
@@ -153,8 +154,9 @@ def sample(
     tokenizer = language.tokenizer
     others = [(read_also(path, language).predictor(threads), share) for path, share in mix]
     predictor = with_others(language.predictor(threads), others)
-    training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
-    tell_unknown(language, texts, options["ban"], quiet)
+    training, guard = novelty(against, max_copy, language, seen=as_json or not quiet)
+    starts = [read_prefix(tokenizer, text) for text in texts]
+    tell_unknown(tokenizer, starts, options["ban"], quiet)
 
     options["length"] = length or max(
         options["min_length"], 200 if tokenizer.pretokenizer.level == "word" else 1000
@@ -166,15 +168,15 @@ def sample(
     if beam is not None:
         wanted = {name: options[name] for name in ("length", *WITH_BEAM)}
         wanted["length_penalty"] = length_penalty
-        found = (search(predictor, tokenizer, text, beam, **wanted) for text in texts)
+        found = (search(predictor, tokenizer, start, beam, **wanted) for start in starts)
         drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
         options |= {"guard": guard, "threads": threads}
         options |= {"scored": False}  # a row of JSON computes them itself, and exactly
-        samples = sampling.generate(predictor, tokenizer, texts, num=num, **options)
+        samples = sampling.generate(predictor, tokenizer, starts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
     if num == len(texts) == 1 and not as_json and beam is None:
-        pieces = sampling.stream_one(predictor, tokenizer, texts[0], **options)
+        pieces = sampling.stream_one(predictor, tokenizer, starts[0], **options)
         printer.stream(texts[0], pieces)
     else:
         for text, written in drawn:

@@ -15,7 +15,7 @@ from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.generation.novelty import Copy, Guard, Training
-    from rnncli.generation.text import Sample
+    from rnncli.generation.text import Prefix, Sample
     from rnncli.lm.language_model import LanguageModel
     from rnncli.lm.predictor import Predictor
     from rnncli.text.tokenizer import Tokenizer
@@ -97,9 +97,9 @@ def read_also(path: str, language: LanguageModel) -> LanguageModel:
 
 
 def novelty(
-    against: str | None, max_copy: int | None, language: LanguageModel, told: bool
+    against: str | None, max_copy: int | None, language: LanguageModel, seen: bool
 ) -> tuple[Training | None, Guard | None]:
-    """What is known of the training text: to tell what is copied, and to keep from it."""
+    """Return what says what a text copies, if that is `seen`, and what keeps it from copying."""
     if against is None:
         return None, None
     from rnncli.data.dataset import Dataset
@@ -108,19 +108,17 @@ def novelty(
     data = Dataset.open(against)
     language.tokenizer.require(data.tokenizer, against)
     split = data.splits["train"]
-    training = Training(split.ids, split.starts, split.rows) if told else None
+    training = Training(split.ids, split.starts, split.rows) if seen else None
     return training, Guard(split.ids, max_copy) if max_copy else None
 
 
 def tell_unknown(
-    language: LanguageModel, texts: list[str], ban: tuple[str, ...], quiet: bool
+    tokenizer: Tokenizer, starts: list[Prefix], ban: tuple[str, ...], quiet: bool
 ) -> None:
     """Name the words of prefixes and bans that the model does not know."""
     from rnncli.generation.constraints import Constraints
-    from rnncli.generation.text import prefix_ids
 
-    tokenizer = language.tokenizer
-    unknown = dict.fromkeys(t for text in texts for t in prefix_ids(tokenizer, text)[1])
+    unknown = dict.fromkeys(token for start in starts for token in start.unknown)
     strange = [token for token in ban if not Constraints(ban=[token]).banned(tokenizer)]
     for tokens, what in ((list(unknown), "read as <unk>"), (strange, "never written anyway")):
         if tokens:
@@ -164,8 +162,8 @@ class Printer:
 
         start = sample.start
         assert start is not None
-        ids, alternatives = sample.ids, self.alternatives
-        found = choices(self.predictor, start.before, start.ids[-1], ids, alternatives)
+        last, alternatives = start.prefix.ids[-1], self.alternatives
+        found = choices(self.predictor, start.before, last, sample.ids, alternatives)
         sample, token = sample.rescored([choice.logprob for choice in found]), self.tokenizer.token
         row = {"text": prefix + sample.text, "prefix": prefix, "logprob": sample.logprob,
                "logprob_per_token": sample.logprob / len(sample.ids) if sample.ids else None,

@@ -225,14 +225,14 @@ def train(
 
 def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet: bool) -> Samples:
     """What to write as it learns, of options and preset; says now what cannot be read."""
-    from rnncli.generation.text import prefix_ids
+    from rnncli.generation.text import read_prefix
     from rnncli.training import presets
 
     named = presets.load(preset).samples if preset else {}
     samples = Samples.from_json({**named, **wanted})
     for prefix in samples.sample_prefix if samples.sample_every else ():
         try:
-            _, unknown = prefix_ids(dataset.tokenizer, prefix)
+            unknown = read_prefix(dataset.tokenizer, prefix).unknown
         except DataError as error:
             raise ConfigError(f"--sample-prefix: {error}") from None
         if unknown:

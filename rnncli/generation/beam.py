@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rnncli.errors import ConfigError
 from rnncli.generation.constraints import Constraints
 from rnncli.generation.sampling import SampleOptions, Sampler
-from rnncli.generation.text import Sample, Text
+from rnncli.generation.text import Prefix, Sample, Text
 from rnncli.lm.predictor import Predictor
 from rnncli.nn.ops import log_softmax, top
 from rnncli.text.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ class _Path(NamedTuple):
 def beam(
     predictor: Predictor,
     tokenizer: Tokenizer,
-    prefix: str = "",
+    prefix: str | Prefix = "",
     width: int = 5,
     length: int = 200,
     length_penalty: float = 0.0,

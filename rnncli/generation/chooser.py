@@ -47,7 +47,9 @@ class Chooser:
     def choose(self, texts: Sequence[Text], rows: Array, filters: Filters) -> Array:
         """Return the next token of each text (B,), by its next random numbers and logits (B, V)."""
         looks = filters.repetition != 1 or filters.no_repeat
-        written: Sequence[Any] = [text.start.known + text.ids for text in texts] if looks else ()
+        written: Sequence[Any] = ()
+        if looks:
+            written = [text.start.prefix.known + text.ids for text in texts]
         barred: Sequence[Any] = [self.guard.after(text.ids) for text in texts] if self.guard else ()
         weights = self._weigh(rows, filters, written, barred)
         u = [text.numbers() for text in texts]
@@ -116,9 +118,9 @@ class Chooser:
         precise, start = self.predictor.precise, text.start
         if start.precise is None:
             start.precise = precise.start()
-            if start.ids[1:]:
-                _, start.precise = precise.read(start.ids[:-1], start.precise)
-        ids = [*start.ids[-1:], *text.ids][text.read :]
+            if start.prefix.ids[1:]:
+                _, start.precise = precise.read(start.prefix.ids[:-1], start.precise)
+        ids = [*start.prefix.ids[-1:], *text.ids][text.read :]
         if ids:
             text.logits, text.precise = precise.read(ids, text.precise or start.precise)
             text.read += len(ids)

@@ -22,7 +22,7 @@ from rnncli.generation.constraints import Constraints
 from rnncli.generation.filters import PLAIN, Filters
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
-from rnncli.generation.text import Sample, Start, Text, prefix_ids
+from rnncli.generation.text import Prefix, Sample, Start, Text, read_prefix
 from rnncli.lm.predictor import Predictor
 from rnncli.nn.threads import keep_memory
 from rnncli.seeds import Purpose, rng
@@ -65,7 +65,7 @@ class SampleOptions:
 def generate(
     predictor: Predictor,
     tokenizer: Tokenizer,
-    prefix: str | Sequence[str] = "",
+    prefix: str | Prefix | Sequence[str | Prefix] = "",
     *,
     num: int = 1,
     **options: Any,
@@ -80,21 +80,22 @@ def generate(
     settings = SampleOptions.of(**options)
     sampler = Sampler(predictor, tokenizer, settings)
     times = num if sampler.certain else 1  # all samples are one text
-    numbers = range(num // times)
-    jobs = ((p, i) for p in ([prefix] if isinstance(prefix, str) else prefix) for i in numbers)
-    given, start = "", None
+    prefixes = [prefix] if isinstance(prefix, (str, Prefix)) else prefix
+    jobs = ((one, number) for one in prefixes for number in range(num // times))
+    given: str | Prefix = ""
+    start = None
     while group := list(islice(jobs, settings.batch)):
         places = []
-        for prefix, number in group:
-            if start is None or prefix != given:
-                given, start = prefix, sampler.start(prefix)
+        for one, number in group:
+            if start is None or one != given:
+                given, start = one, sampler.start(one)
             places.append((start, number))
         for text in sampler.texts(places):
             yield from [text.sample()] * times
 
 
 def stream_one(
-    predictor: Predictor, tokenizer: Tokenizer, prefix: str = "", **options: Any
+    predictor: Predictor, tokenizer: Tokenizer, prefix: str | Prefix = "", **options: Any
 ) -> Generator[str, None, Sample]:
     """Yield the text of sample 0 piece by piece, as it is written; return the sample.
 
@@ -145,19 +146,19 @@ class Sampler:
         if len(self.late.banned) == len(tokenizer):
             raise ConfigError("ban leaves no token to write.")
 
-    def start(self, prefix: str) -> Start:
+    def start(self, prefix: str | Prefix) -> Start:
         """Read a prefix."""
-        tokenizer, predictor = self.tokenizer, self.predictor
-        ids, _ = prefix_ids(tokenizer, prefix)
-        given = tokenizer.is_stream and bool(tokenizer.pretokenizer.tokens(prefix))
-        known, before, decoder = ids[0 if given else 1 :], predictor.start(), tokenizer.decoder()
-        if ids[1:]:
-            _, before = predictor.read(ids[:-1], before)
-        z, state = predictor.read(ids[-1:], before)
-        for token in known:
+        if isinstance(prefix, str):
+            prefix = read_prefix(self.tokenizer, prefix)
+        predictor, decoder = self.predictor, self.tokenizer.decoder()
+        before = predictor.start()
+        if prefix.ids[1:]:
+            _, before = predictor.read(prefix.ids[:-1], before)
+        z, state = predictor.read(prefix.ids[-1:], before)
+        for token in prefix.known:
             decoder.feed(token)
-        after_space = bool(self.chooser.space) and prefix[-1:].isspace()
-        return Start(ids, known, before, decoder, after_space, z, state)
+        after_space = bool(self.chooser.space) and prefix.text[-1:].isspace()
+        return Start(prefix, before, decoder, after_space, z, state)
 
     def text(self, start: Start, number: int, attempt: int = 0) -> Text:
         """Return sample `number` after a prefix, not begun."""

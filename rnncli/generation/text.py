@@ -43,31 +43,45 @@ class Sample:
         return replace(self, logprob=math.fsum(logprobs), token_logprobs=[*logprobs])
 
 
-def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
-    """Return the ids that a model reads before it writes, and the tokens that it does not know.
+@dataclass(frozen=True)
+class Prefix:
+    """What a text is written after, as a model reads it."""
+
+    text: str
+    ids: list[int]  # one or more
+    known: list[int]  # those that are text: not <s>, or what stands for it
+    unknown: list[str]  # tokens that are read as <unk>
+
+
+def read_prefix(tokenizer: Tokenizer, text: str) -> Prefix:
+    """Cut the text before a sample into ids.
 
     A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
     stream without a prefix goes on from the newline, or else the most frequent token.
+
+    Example: "the zebra" -> ids [1, 5, 0], known [5, 0], unknown ["zebra"].
     """
     rule, vocabulary = tokenizer.pretokenizer, tokenizer.vocabulary
-    text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
-    unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
-    ids: list[int] = tokenizer.wrap(tokenizer.encode(text)).tolist()
+    part = (rule.units(text) or [""])[-1] if rule.unit == "sentence" else text
+    known: list[int] = tokenizer.encode(part).tolist()
+    unknown = []
+    if tokenizer.unk in known:
+        unknown = [token for token in rule.tokens(part) if token not in vocabulary.index]
+    ids = tokenizer.wrap(np.array(known, np.uint32)).tolist()
     if not tokenizer.is_stream:
-        return ids[:-1], unknown  # the unit goes on: no </s>
-    if not ids:
+        ids.pop()  # the unit goes on: no </s>
+    elif not ids:
         counts = vocabulary.counts.copy()
         counts[tokenizer.unk] = -1
         ids = [vocabulary.index.get("\n", int(counts.argmax()))]
-    return ids, unknown
+    return Prefix(text, ids, known, unknown)
 
 
 @dataclass
 class Start:
-    """A prefix that was read."""
+    """A prefix that a predictor has read."""
 
-    ids: list[int]  # one or more
-    known: list[int]  # those that are text: not <s>, or what stands for it
+    prefix: Prefix
     before: State  # after all ids but the last
     decoder: Decoder  # with all of it behind
     after_space: bool  # it ends in white space: the first piece of a text needs none
@@ -77,8 +91,8 @@ class Start:
 
     @cached_property
     def name(self) -> int:
-        """A number for the ids, which the random streams of their texts have in their names."""
-        return zlib.crc32(np.asarray(self.ids, "<u4").tobytes())
+        """A number for the ids, in the names of the random streams of the texts after them."""
+        return zlib.crc32(np.asarray(self.prefix.ids, "<u4").tobytes())
 
 
 @dataclass

@@ -13,7 +13,7 @@ from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
 from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
-from rnncli.generation.text import prefix_ids
+from rnncli.generation.text import read_prefix
 from rnncli.lm import language_model, network
 from rnncli.lm.network import Network
 from rnncli.nn import Config, Model
@@ -39,7 +39,7 @@ def every_text(
             found.append((ids, logprobs))
             return
         state = model.zero_state(1)
-        for token in [*prefix_ids(tokenizer, prefix)[0], *ids]:
+        for token in [*read_prefix(tokenizer, prefix).ids, *ids]:
             z, state = model.step(np.array([token]), state)
         p = [math.exp(v) for v in z[:, 0].tolist()]
         for token in range(len(tokenizer)):
@@ -66,7 +66,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(length_penalty: float, prefix: 
 
 
 def plainly(model: Model, width: int, length: int, length_penalty: float) -> list[list[int]]:
-    """Beam search that never stops early, and reads every beginning anew."""
+    """Beam search that never stops early, and reads every beginning from its start."""
     paths: list[tuple[float, list[int]]] = [(0.0, [])]
     done: list[tuple[float, list[int]]] = []
     for count in range(1, length + 1):

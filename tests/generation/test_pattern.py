@@ -11,7 +11,7 @@ from rnncli.generation.filters import Filters
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
 from rnncli.generation.sampling import generate, stream_one
-from rnncli.generation.text import prefix_ids
+from rnncli.generation.text import read_prefix
 from rnncli.lm.network import Network
 from rnncli.nn import Config, Model, Params
 from rnncli.text.tokenizer import Tokenizer
@@ -97,7 +97,7 @@ def test_filters_apply_to_what_the_pattern_leaves(filters: Filters) -> None:
     """The most probable tokens may all be refused: then the next ones are the most probable."""
     tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
     model = model_of(tokenizer)
-    start = prefix_ids(tokenizer, "the ")[0]
+    start = read_prefix(tokenizer, "the ").ids
     state = model.zero_state(1)
     for token in start:
         z, state = model.step(np.array([token]), state)
@@ -112,7 +112,7 @@ def test_filters_apply_to_what_the_pattern_leaves(filters: Filters) -> None:
 
 
 @pytest.mark.parametrize("filters", [Filters(), Filters(top_k=3), Filters(typical=0.3)])
-def test_what_is_drawn_anew_is_that_of_the_model_in_float64(
+def test_what_is_drawn_again_is_that_of_the_model_in_float64(
     filters: Filters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often a text is read again; the guard and the refusals hold there too."""
@@ -131,7 +131,7 @@ def test_what_is_drawn_anew_is_that_of_the_model_in_float64(
         assert [s.ids for s in generate(Network(model), tokenizer, **options)] == expected
 
 
-def test_a_text_that_finds_no_end_in_time_is_drawn_anew() -> None:
+def test_a_text_that_finds_no_end_in_time_is_drawn_again() -> None:
     """Those that match by themselves stay what they are; the others would have been cut short."""
     tokenizer = Tokenizer.train(TEXTS, "char", unit="stream")
     model, pattern = model_of(tokenizer), r"[a-z ]+\d"

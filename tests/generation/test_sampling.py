@@ -16,7 +16,7 @@ from rnncli.generation import chooser
 from rnncli.generation import filters as filters_module
 from rnncli.generation.filters import PLAIN, Filters, draw_one, weigh
 from rnncli.generation.sampling import generate, stream_one
-from rnncli.generation.text import prefix_ids
+from rnncli.generation.text import Prefix, read_prefix
 from rnncli.lm.network import SLACK, Network
 from rnncli.nn import Config, Model, Params, incremental
 from rnncli.nn.incremental import Single
@@ -332,7 +332,7 @@ def test_another_seed_is_another_text_and_the_same_seed_the_same() -> None:
 
 
 def test_without_chance_the_most_probable_token_is_taken_each_time() -> None:
-    model, ids = model_of(CHARS), prefix_ids(CHARS, "The")[0]
+    model, ids = model_of(CHARS), read_prefix(CHARS, "The").ids
     samples = list(
         generate(Network(model), CHARS, "The", num=3, length=9, filters=Filters(temperature=0))
     )
@@ -439,18 +439,21 @@ def test_words_join_to_the_prefix_as_people_write() -> None:
 
 def test_the_prefix_is_read_by_the_models_own_rule() -> None:
     index = WORDS.vocabulary.index
-    ids, unknown = prefix_ids(WORDS, "THE zebra's cat")
+    found = read_prefix(WORDS, "THE zebra's cat")
+    ids, unknown = found.ids, found.unknown
+    assert found.known == ids[1:]
     assert unknown == ["zebra"]
     assert ids == [WORDS.bos, index["the"], WORDS.unk, index["'s"], index["cat"]]
-    assert prefix_ids(WORDS, "") == ([WORDS.bos], [])
+    assert read_prefix(WORDS, "") == Prefix("", [WORDS.bos], [], [])
     sentence = Tokenizer.train(TEXTS, unit="sentence")
-    assert prefix_ids(sentence, "A dog. The cat") == prefix_ids(sentence, "The cat")
+    ids = read_prefix(sentence, "The cat").ids
+    assert read_prefix(sentence, "A dog. The cat").ids == ids
 
 
 def test_a_stream_without_prefix_goes_on_from_newline_or_the_commonest_token() -> None:
-    assert prefix_ids(CHARS, "") == ([CHARS.vocabulary.index[" "]], [])
+    assert read_prefix(CHARS, "") == Prefix("", [CHARS.vocabulary.index[" "]], [], [])
     lines = Tokenizer.train(["to be\nor not"], "char", unit="stream")
-    assert prefix_ids(lines, "") == ([lines.vocabulary.index["\n"]], [])
+    assert read_prefix(lines, "").ids == [lines.vocabulary.index["\n"]]
     sample = next(generate(Network(model_of(lines)), lines, length=5, filters=Filters(no_repeat=1)))
     assert len(set(sample.ids)) == 5
 
@@ -458,7 +461,7 @@ def test_a_stream_without_prefix_goes_on_from_newline_or_the_commonest_token() -
 def test_a_long_prefix_is_read_as_token_by_token() -> None:
     model, prefix = model_of(CHARS), "The cat sat on the old mat. " * 90
     state = model.zero_state(1)
-    for token in prefix_ids(CHARS, prefix)[0]:
+    for token in read_prefix(CHARS, prefix).ids:
         z, state = model.step(np.array([token]), state)
     filters = Filters(banned=(CHARS.unk,))
     p = probabilities(z[:, 0], filters)
@@ -471,7 +474,7 @@ def test_a_long_prefix_is_read_as_token_by_token() -> None:
 def test_repeats_are_counted_over_prefix_and_text() -> None:
     model = model_of(WORDS)
     filters = Filters(no_repeat=2)
-    known = prefix_ids(WORDS, "the cat sat on the")[0][1:]
+    known = read_prefix(WORDS, "the cat sat on the").ids[1:]
     for sample in generate(
         Network(model), WORDS, "the cat sat on the", num=20, length=25, filters=filters
     ):

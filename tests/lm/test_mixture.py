@@ -10,7 +10,7 @@ from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
 from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate, stream_one
-from rnncli.generation.text import prefix_ids
+from rnncli.generation.text import read_prefix
 from rnncli.lm.mixture import Mixture, fitted_weights, mixed_nats, with_others
 from rnncli.lm.network import Network
 from rnncli.nn import Config, Model, Params
@@ -45,7 +45,7 @@ def plainly(ids: list[int]) -> list[float]:
 
 
 def test_a_mixture_is_the_sum_of_shares_of_probability() -> None:
-    reader, ids = MIXED, prefix_ids(TOKENIZER, "The cat")[0]
+    reader, ids = MIXED, read_prefix(TOKENIZER, "The cat").ids
     z, states = reader.read(ids, reader.start())
     np.testing.assert_allclose(np.exp(z[0]), plainly(ids), rtol=2e-5)
     exact, _ = reader.precise.read(ids, reader.precise.start())
@@ -61,7 +61,7 @@ def test_a_mixture_is_the_sum_of_shares_of_probability() -> None:
 
 
 def test_draws_and_log_probabilities_are_those_of_the_mixture() -> None:
-    n, ids = 8_000, prefix_ids(TOKENIZER, "The ")[0]
+    n, ids = 8_000, read_prefix(TOKENIZER, "The ").ids
     p = np.array(plainly(ids))
     p[[TOKENIZER.unk, TOKENIZER.bos]] = 0
     samples = list(generate(MIXED, TOKENIZER, "The ", num=n, length=1, batch=5000))
@@ -91,7 +91,7 @@ def test_a_beam_searches_the_mixture() -> None:
     (best,) = beam(MIXED, TOKENIZER, "The", width=1, length=6)
     greedy = next(generate(MIXED, TOKENIZER, "The", length=6, filters=Filters(temperature=0)))
     assert best.ids == greedy.ids
-    ids = prefix_ids(TOKENIZER, "The")[0]
+    ids = read_prefix(TOKENIZER, "The").ids
     for k, token in enumerate(best.ids):
         expected = math.log(plainly(ids + best.ids[:k])[token])
         assert best.token_logprobs[k] == pytest.approx(expected, abs=1e-5)

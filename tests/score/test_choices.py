@@ -7,7 +7,7 @@ import pytest
 
 from rnncli.errors import ConfigError
 from rnncli.generation.sampling import generate
-from rnncli.generation.text import Sample, prefix_ids
+from rnncli.generation.text import Sample, read_prefix
 from rnncli.lm.network import Network
 from rnncli.nn import Config, Model
 from rnncli.score.choices import Choice, choices
@@ -20,12 +20,12 @@ MODEL.params["head.W"][:] *= 8
 
 def chosen(model: Model, sample: Sample, alternatives: int) -> list[Choice]:
     assert sample.start is not None
-    before, last = sample.start.before, sample.start.ids[-1]
+    before, last = sample.start.before, sample.start.prefix.ids[-1]
     return choices(Network(model), before, last, sample.ids, alternatives)
 
 
 def test_each_choice_is_what_a_sort_says() -> None:
-    prefix = prefix_ids(TOKENIZER, "The")[0]
+    prefix = read_prefix(TOKENIZER, "The").ids
     for sample in generate(Network(MODEL), TOKENIZER, "The", num=8, length=25):
         found = chosen(MODEL, sample, 4)
         assert [choice.token for choice in found] == sample.ids
