@@ -30,10 +30,10 @@ class ScoredBatch(NamedTuple):
 
 
 class _Past(NamedTuple):
-    """What scoring goes on from: the state before the last id, and that id, which is not read."""
+    """What scoring goes on from: ids that are not read yet, and the state before them."""
 
-    state: State | None
-    last: Array  # (1,)
+    state: State | None  # None: fresh
+    ids: Array  # the last id, or a whole unit that was scored beside others
 
 
 class Network(Predictor):
@@ -96,22 +96,24 @@ class Network(Predictor):
             after = self._go_on(ids[:begun], after, end, nats, ends)
         if begun < len(ids):
             self._fresh(ids, np.asarray(starts), end, nats, ends)
-            after = None  # of many units, read side by side, none is gone on with
+            after = _Past(None, ids[starts[-2] :])
         return Surprise(nats, None if end is None else ends, after)
 
     def _go_on(
         self, ids: Array, after: _Past | None, end: int | None, nats: Array, ends: Array
     ) -> _Past:
         """Score one text from a state on, ALONE steps at a time."""
-        state, last = after or _Past(None, ids[:0])
-        before = len(last)
-        ids = np.concatenate([last, ids]).astype(np.int64)
+        state, unread = after or _Past(None, ids[:0])
+        known, ids = len(unread), np.concatenate([unread, ids]).astype(np.int64)
         for at in range(1, len(ids), ALONE):
             y = ids[at : at + ALONE]
             x, carried = ids[at - 1 : at - 1 + len(y)], int(state is not None)
             scored, state = self._scored(Batch(x, y, Steps.dense(len(y), 1), carried), state, end)
-            place = slice(at - before, at - before + len(y))
-            nats[place], ends[place] = scored.nats, np.nan if end is None else scored.ends
+            skip = max(0, known - at)  # ids that were scored before
+            place = slice(at + skip - known, at - known + len(y))
+            if skip < len(y):
+                nats[place] = scored.nats[skip:]
+                ends[place] = np.nan if scored.ends is None else scored.ends[skip:]
         return _Past(state, ids[-1:])
 
     def _fresh(self, ids: Array, starts: Array, end: int | None, nats: Array, ends: Array) -> None:
@@ -127,7 +129,8 @@ class Network(Predictor):
 
         for scored in self.scored(batches(), end):
             place = places.pop()
-            nats[place], ends[place] = scored.nats, np.nan if end is None else scored.ends
+            nats[place] = scored.nats
+            ends[place] = np.nan if scored.ends is None else scored.ends
 
     def scored(self, batches: Iterable[Batch], end: int | None = None) -> Iterator[ScoredBatch]:
         """Score batches one after another, the state carried as each of them says."""

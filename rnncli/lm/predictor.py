@@ -7,6 +7,7 @@ counts (`rnncli.lm.ngram`), a mixture of several (`rnncli.lm.mixture`) and fixed
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -30,14 +31,16 @@ class Surprise(NamedTuple):
 class Predictor(Protocol):
     """The distribution of the next of V tokens, after the ids of a text so far.
 
-    `step` reads an id of each of B texts; `read` and `every` read several ids of one text; `nats`
-    scores many units together. Logits are log-probabilities but for a constant a row.
+    `step` reads an id of each of B texts (incremental decoding); `read` and `every` read several
+    ids of one text; `nats` scores many units together. Logits are log-probabilities, but for a
+    constant that is added to a whole row. A kind derives from this class.
     """
 
     carried: bool  # a unit goes on from the state after the unit before
     error: float = 0.0  # how far two logits of a row may be off between them, as rounding goes
 
     @property
+    @abstractmethod
     def V(self) -> int:
         """The number of tokens."""
 
@@ -46,18 +49,23 @@ class Predictor(Protocol):
         """The same predictor in float64."""
         return self
 
+    @abstractmethod
     def start(self, B: int = 1) -> State:
         """Return the state of B texts that have not begun."""
 
+    @abstractmethod
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
         """Read the next id (B,) of each text; return the logits after it (B, V), and the state."""
 
+    @abstractmethod
     def take(self, state: State, texts: Array) -> State:
         """Return the state of some of the texts, by their places."""
 
+    @abstractmethod
     def join(self, states: Sequence[State]) -> State:
         """Return one state of the texts of several, side by side."""
 
+    @abstractmethod
     def nats(
         self, ids: Array, starts: Array, after: State | None = None, end: int | None = None
     ) -> Surprise:

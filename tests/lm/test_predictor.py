@@ -134,6 +134,20 @@ def test_a_unit_that_goes_on_is_followed_by_fresh_ones() -> None:
         np.testing.assert_allclose([*first.nats, *rest.nats], whole, rtol=2e-5)
 
 
+@pytest.mark.parametrize("alone", [1, 2, 3, 2048])
+@pytest.mark.parametrize("name", KINDS)
+def test_units_may_be_cut_anywhere(name: str, alone: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnncli.lm.network.ALONE", alone)
+    predictor, whole = KINDS[name], KINDS[name].nats(IDS, STARTS, None, EOS)
+    for cut in range(1, len(IDS)):
+        inside = [start for start in STARTS.tolist() if start < cut]
+        first = predictor.nats(IDS[:cut], np.array([*inside, cut]), None, EOS)
+        rest = np.array([start - cut for start in STARTS.tolist() if start >= cut])
+        second = predictor.nats(IDS[cut:], rest, first.after, EOS)
+        np.testing.assert_allclose([*first.nats, *second.nats], whole.nats, rtol=2e-5)
+        np.testing.assert_allclose([*first.ends, *second.ends], whole.ends, rtol=2e-5)
+
+
 def test_a_carried_network_reads_all_units_as_one_text() -> None:
     fresh, carried = network(), network(carried=True)
     expected = fresh.nats(IDS, np.array([len(IDS)])).nats

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rnncli.data.batches import Consecutive, Lanes, Sentences
 from rnncli.errors import DataError
 from rnncli.lm import network
+from rnncli.lm.mixture import Mixture
 from rnncli.lm.network import Network
 from rnncli.nn import Config, Model
 from rnncli.score import scoring
@@ -317,3 +318,16 @@ def test_the_open_perplexity_shares_the_mass_of_unknown_words() -> None:
     score = Score(nats=10.0, tokens=4, oov=2, oov_nats=1.0)
     assert score.perplexity_open(1) == score.perplexity
     assert score.perplexity_open(100) == pytest.approx(math.exp((10 + 2 * math.log(100)) / 4))
+
+
+def test_a_mixture_of_a_carried_and_a_fresh_network_is_that_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split = split_of(DOCUMENTS, TEXTS)
+    parts = [Network(model_of(DOCUMENTS), carried) for carried in (True, False)]
+    each = [whole_split(part, DOCUMENTS, split).nats for part in parts]
+    expected = -np.log(0.3 * np.exp(-each[0]) + 0.7 * np.exp(-each[1]))
+    for alone in (2048, 5, 2):
+        monkeypatch.setattr(scoring, "ALONE", alone)
+        found = whole_split(Mixture(parts, [0.3, 0.7]), DOCUMENTS, split).nats
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
