@@ -158,9 +158,7 @@ def sample(
     starts = [read_prefix(tokenizer, text) for text in texts]
     tell_unknown(tokenizer, starts, options["ban"], quiet)
 
-    options["length"] = length or max(
-        options["min_length"], 200 if tokenizer.pretokenizer.level == "word" else 1000
-    )
+    options["length"] = length or max(options["min_length"], tokenizer.pretokenizer.row.length)
     options["allow_unk"] = not options.pop("no_unk")
     line_end = unescaped(separator) if separator is not None else "\n"
     printer = Printer(tokenizer, predictor, line_end, alternatives, training, quiet)

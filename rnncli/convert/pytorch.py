@@ -23,18 +23,23 @@ from numpy.typing import NDArray
 from rnncli.config.settings import GATES, Config
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.files import safetensors
+from rnncli.files.lines import text_lines
 from rnncli.lm.language_model import LanguageModel, from_parts, to_header
 from rnncli.nn.model import Model, shapes
 from rnncli.nn.params import Params
 from rnncli.nn.transfer import carried_over, match
-from rnncli.text.pretokenizer import BOS, EOS, UNK, Pretokenizer
-from rnncli.text.tokenizer import Tokenizer, Vocabulary
+from rnncli.text.levels import level_of
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import BOS, EOS, UNK
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 Array = NDArray[Any]
 
 BLOCKS = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,)}  # its own inverse
 SUFFIXES = {"fwd": "", "bwd": "_reverse"}
 OURS = "rnncli"  # the entry of the metadata that is ours
+LONGEST = 1 << 28  # bytes of a line of a vocabulary: JSON may have it all in one
 NEVER = 100.0  # nats below the least likely token: what no text of the original ever held
 
 _RECURRENT = re.compile(r"(.*?)((?:weight|bias)_(?:ih|hh|hr)_l\d+(?:_reverse)?)")
@@ -283,9 +288,8 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
         level = "char" if all(len(token) == 1 for token in text) else "word"
     if not unit:
         unit = "document" if {BOS, EOS} <= set(tokens) else "stream"
-    rule = Pretokenizer(
-        level, unit, level == "word" and all(token == token.lower() for token in text)
-    )
+    lower = level_of(level).lower and all(token == token.lower() for token in text)
+    rule = Pretokenizer(level, unit, lower)
     missing = [token for token in rule.specials[1:] if token not in tokens]
     if missing:
         raise DataError(f"unit {unit} needs {' and '.join(missing)} in the vocabulary. Use stream.")
@@ -307,15 +311,14 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
 
 
 def read_tokens(path: str | Path) -> list[str]:
-    """The tokens of a file, in the order of their ids: one a line, or, in a .json file, a list, or
-    an object of token to id or id to token."""
-    where = shown(path, 300)
-    try:
-        text = Path(path).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: not UTF-8 text.") from None
+    """Return the tokens of a file in the order of their ids.
+
+    A file holds one a line; a .json file a list, or an object of token to id or id to token.
+    """
+    where, lines = shown(path, 300), text_lines(str(path), limit=LONGEST)
     if Path(path).suffix != ".json":
-        return text.removesuffix("\n").split("\n")
+        return [line.removesuffix("\n") for line in lines]
+    text = "".join(lines)
     try:
         values = json.loads(text)
         if isinstance(values, dict):

@@ -134,9 +134,9 @@ class Sampler:
         self.certain = filters.temperature == 0
         self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
         self.wanted = terms.wanted(tokenizer)
-        word = tokenizer.pretokenizer.level == "word"
+        separator = tokenizer.pretokenizer.row.separator  # between prefix and text
         self.chooser = Chooser(
-            predictor, filters.temperature, tokenizer.eos, " " if word else "",
+            predictor, filters.temperature, tokenizer.eos, separator,
             Pattern(terms.match) if terms.match else None, settings.guard, settings.threads,
         )  # fmt: skip
         never = _never(tokenizer, terms) | {*filters.banned}
@@ -246,7 +246,7 @@ def _never(tokenizer: Tokenizer, terms: Constraints) -> set[int | None]:
     never: set[int | None] = {tokenizer.bos, *terms.banned(tokenizer)}
     if not terms.allow_unk:
         never.add(tokenizer.unk)
-    if terms.match and tokenizer.pretokenizer.level == "byte":  # a match needs whole characters
+    if terms.match and tokenizer.pretokenizer.row.partial:  # a match needs whole characters
         never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
     return never
 

@@ -12,7 +12,6 @@ from typing import Any
 from rnncli.score.score import Score
 from rnncli.score.scoring import ScoredText, score
 from rnncli.score.sources import Data, Scorer, Text
-from rnncli.score.surprisal import token_name
 from rnncli.text.tokenizer import Tokenizer
 
 Row = dict[str, Any]
@@ -46,7 +45,7 @@ def _tokens(
         if not math.isnan(nats):
             yield {
                 **place,
-                "token": token_name(tokenizer.pretokenizer, name),
+                "token": tokenizer.pretokenizer.row.spelled(name),
                 "logprob": 0 - nats / unit,
                 "oov": token == tokenizer.unk,
             }

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncli.data.corpus import ReadOptions
+from rnncli.config.reading import ReadOptions
 from rnncli.data.dataset import Dataset, Split
-from rnncli.data.lines import text_lines
 from rnncli.errors import DataError
+from rnncli.files.lines import text_lines
 from rnncli.lm.language_model import LanguageModel
 from rnncli.lm.predictor import Predictor
 from rnncli.score.known_entropy import known_entropy

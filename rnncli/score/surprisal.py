@@ -7,7 +7,6 @@ the text again: what paints a text, in a terminal or on a page, needs nothing el
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from rnncli.data.dataset import Split
 from rnncli.lm.predictor import Predictor
 from rnncli.nn.ops import log_softmax, top
-from rnncli.text.pretokenizer import BOS, ENDS, EOS, Pretokenizer
+from rnncli.text.specials import BOS, ENDS, EOS
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -111,7 +110,7 @@ def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
     stream = tokenizer.is_stream  # its white space counts
     for part in [text] if stream else tokenizer.pretokenizer.units(text):
         ids = tokenizer.wrap(tokenizer.encode(part))
-        found = pieces(tokenizer.pretokenizer, part)
+        found = tokenizer.pretokenizer.pieces(part)
         if not stream:
             found = [("", BOS), *found, (" ", EOS)]
         if len(ids):
@@ -129,7 +128,7 @@ def text_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
 
 def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
     """Yield the units of a split of a data file, a stream in blocks; the text is made of tokens."""
-    bounds = split.starts.tolist()
+    bounds, row = split.starts.tolist(), tokenizer.pretokenizer.row
     if tokenizer.is_stream:
         bounds = [*range(0, bounds[-1], BLOCK), bounds[-1]]
     for start, end in pairwise(bounds):
@@ -138,41 +137,9 @@ def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
             token = tokenizer.token(token_id)
             if token in ENDS:
                 found.append((" " if token == EOS else "", token))
-            elif tokenizer.pretokenizer.level == "word":
+            elif row.separator:  # the decoder puts white space back
                 piece = decoder.feed(token_id)
                 found.append((piece[: len(piece) - len(token)], token))
             else:
-                found.append(("", token_name(tokenizer.pretokenizer, token)))
+                found.append(("", row.spelled(token)))
         yield Unit(ids, found)
-
-
-def pieces(rule: Pretokenizer, text: str) -> list[tuple[str, str]]:
-    """Return for each token of a unit the white space before it, and what stands in the text.
-
-    Where case or composition change the length of a word, its tokens stand for themselves.
-
-    Example: " It isn't" -> [(" ", "It"), (" ", "is"), ("", "n't")]
-    """
-    if rule.level == "byte":
-        return [("", token_name(rule, token)) for token in rule.tokens(text)]
-    if rule.level == "char":
-        normal = rule.normal(text)
-        return [("", character) for character in (text if len(normal) == len(text) else normal)]
-    found, end = [], 0
-    for chunk in re.finditer(r"\S+", text):
-        tokens, word = rule.tokens(chunk[0]), chunk[0]
-        if len(rule.normal(word)) != len(word):
-            word = "".join(tokens)
-        space, at = text[end : chunk.start()], 0
-        for token in tokens:
-            found.append((space, word[at : at + len(token)]))
-            space, at = "", at + len(token)
-        end = chunk.end()
-    return found
-
-
-def token_name(rule: Pretokenizer, token: str) -> str:
-    r"""Return a token to look at: a byte that is no ASCII character as \xNN."""
-    if rule.level == "byte" and len(token) == 1 and not token.isascii():
-        return f"\\x{ord(token):02x}"
-    return token
