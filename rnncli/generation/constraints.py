@@ -1,7 +1,6 @@
 """What a text is held to, whatever the model would rather write: length, end, words, pattern.
 
-Settings as a user gives them, checked against each other; what they mean in tokens is
-`rnncli.generation.sampling`'s.
+These are settings as a user gives them; `rnncli.generation.sampling` keeps a text to them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The distribution of the next token after filters, and one draw from it: pure functions of logits.
 
-Weights have the precision of the logits, their running sums are float64. Knows no model and no
-text: ids, logits (B, V), and two numbers in [0, 1) a draw.
+Weights have the precision of the logits, their running sums are float64. Nothing here knows of
+models and text: it takes ids, logits (B, V), and two numbers in [0, 1) a draw.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rnncli.errors import ConfigError
 Array = NDArray[Any]
 
 BLOCK = 128  # tokens of which a draw first takes them all
-CACHED = 1 << 16  # weights that are worked out together: they stay in the cache
+CACHED = 1 << 16  # weights that are computed together: they stay in the cache
 
 ONES = {np.dtype(kind): np.ones(BLOCK, kind) for kind in (np.float32, np.float64)}
 LEAST = float(np.finfo(np.float32).min)

@@ -1,9 +1,8 @@
 """What a model copies: the longest run of tokens that a text shares with the training text.
 
-`Training` finds it after the fact, by a suffix array (Manber and Myers 1993) made by sorting on
-prefixes of doubling length: 64 bytes a training token while it is made, 16 after. `Guard` keeps a
-text from it token by token: 32 bytes while it is made, 12 after at most. Knows no model and
-no files.
+`Training` finds it in a text that is written, by a suffix array (Manber and Myers 1993), which is
+made by sorting on prefixes of doubling length. It takes 64 bytes a training token while it is made,
+16 after. `Guard` keeps a text from copying, token by token: 32 bytes while it is made, 12 after.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def suffix_array(ids: Array) -> Array:
 
 
 class Guard:
-    """What may not follow `most` tokens in a row, as that would copy one more of training ids (n,).
+    """Knows what may not follow `most` tokens in a row, as it would copy one more of ids (n,).
 
     The runs are known by 64-bit hashes: no copy is missed, and a false alarm in 10^11 training
     tokens is unlikely to come.

@@ -2,7 +2,7 @@
 
 Sample i of a seed has a random stream of its own after each prefix, and takes two numbers a token
 from it (more where a pattern refuses a token). So it is the same text however many others are
-written, after whichever other prefixes, and however many at a time. Knows no files, no terminal.
+written, after whichever other prefixes, and however many at a time.
 """
 
 from __future__ import annotations

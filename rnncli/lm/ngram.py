@@ -1,9 +1,9 @@
 """Interpolated modified Kneser-Ney n-grams (Chen and Goodman 1998): what a network must beat.
 
-Trained on the ids of a split, so that its perplexity is one over the same tokens as a network's.
-The n-grams of a length are one sorted array of keys, number of the first k-1 tokens * V + the last
-token, so a lookup is a binary search, done for all positions of a text together. <s> is only ever
-context. Takes about 100 bytes a training token while it is made. Knows no files and no networks.
+The model is counted on the ids of a split: its perplexity is over the same tokens as a network's.
+The n-grams of a length are one sorted array of keys: the number of the first k - 1 tokens, times V,
+plus the last token. A lookup is a binary search, done for all positions of a text together. <s> is
+never predicted. Counting takes about 100 bytes a training token. Nothing here knows of networks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Text painted by surprise, for a terminal.
 
-Takes the tokens of `rnncli.score.surprisal`; computes nothing, reads and writes nothing.
+It paints the tokens of `rnncli.score.surprisal`, and computes, reads and writes nothing.
 """
 
 from __future__ import annotations

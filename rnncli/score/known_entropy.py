@@ -1,9 +1,8 @@
 """Texts whose true entropy is known, because a program drew them from a known distribution.
 
-`known_entropy.json` has it for splits of such data files, by what they hold: the same text, cut
-another way or under another vocabulary, is not there and gets no figure. The figures are those of
-`corpora/make_comments.py --entropy`: -log p of the very tokens of the split by the grammar that
-drew them, summed over all its derivations. No model can be expected to do better.
+`known_entropy.json` has the figures, by a hash of vocabulary and ids: the same text cut another way
+is not there. `corpora/make_comments.py --entropy` makes them: -log p of the tokens of a split by
+the grammar that drew them, over all its derivations. No model can be expected to do better.
 """
 
 from __future__ import annotations

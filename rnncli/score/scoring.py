@@ -1,4 +1,4 @@
-"""Score text: what each of its tokens costs a predictor, and the sums of that.
+"""Scores text: what each of its tokens costs a predictor, and the sums of that.
 
 Every token after the first of a unit is predicted, </s> too, <s> never. Sums are in float64, in
 nats. `split_nats` and `text_nats` go through text in pieces; `score` sums one of them.

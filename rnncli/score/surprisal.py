@@ -1,7 +1,7 @@
 """How surprised a model is by each token of a text, and what it would rather have read.
 
 The tokens come as they stand in the text, capitals and white space kept, so that joined they are
-the text again: what paints a text, in a terminal or on a page, needs nothing else. Knows no files.
+the text again: what paints a text, in a terminal or on a page, needs nothing else.
 """
 
 from __future__ import annotations
