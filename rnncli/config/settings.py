@@ -16,11 +16,16 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from rnncli.errors import ConfigError, shown
 
-GATES = {"lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1}
+CELLS = ("lstm", "gru", "gru-before", "rnn")  # each is a file of nn/cells
+INPUTS = ("one-hot", "embedding", "values")  # each is a file of nn/inputs; see Config.input
+HEADS = {  # each is a file of nn/heads -> what it predicts: the next token, a class, or values
+    "tokens": "next token", "tags": "class", "values": "values",
+}  # fmt: skip
 RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
     "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
 }  # fmt: skip
+MOMENTA = {"muon": 0.95}  # and 0.9 of the other rules
 SCHEDULES = (
     "constant", "linear", "cosine", "step", "exponential", "halve-on-rise", "divide-on-plateau",
 )  # fmt: skip
@@ -104,7 +109,7 @@ class Config(Settings):
     inputs: int = field(metadata={})
     cell: str = setting(
         "lstm", "Kind of cell; gru resets after the recurrent matmul, gru-before before it.",
-        choices=tuple(GATES),
+        choices=CELLS,
     )  # fmt: skip
     hidden: int = setting(256, "Units of each layer.", least=1, below=1 << 24)
     layers: int = setting(1, "Recurrent layers above one another.", least=1, below=101)
@@ -119,7 +124,7 @@ class Config(Settings):
     )
     residual: bool = setting(False, "Add each layer's input to its output.")
     layer_norm: bool = setting(False, "Layer normalisation inside the cell (Ba et al. 2016).")
-    head: str = setting("tokens", "What is predicted.", choices=("tokens", "tags", "values"))
+    head: str = setting("tokens", "What is predicted.", choices=tuple(HEADS))
     outputs: int = setting(0, "Outputs of the heads tags and values.", least=0)
     last_only: bool = setting(False, "Predict after the last step only (tags and values).")
     tied: bool = setting(False, "Output layer and embedding share their weights.")
@@ -157,16 +162,16 @@ class Config(Settings):
             "proj is for the lstm, and must be below hidden.": bool(self.proj)
             and (self.cell != "lstm" or self.proj >= self.hidden),
             "a language model cannot read backwards: the backward direction sees the token that "
-            "is to be predicted. Leave out bidirectional.": self.head == "tokens"
+            "is to be predicted. Leave out bidirectional.": self.is_language_model
             and self.bidirectional,
             "a language model predicts after every step: last_only is for tags and values.": (
-                self.head == "tokens" and self.last_only
+                self.is_language_model and self.last_only
             ),
-            f"head {self.head} needs outputs of 1 or more.": self.head != "tokens"
+            f"head {self.head} needs outputs of 1 or more.": not self.is_language_model
             and self.outputs < 1,
             f"tied needs an embedding as wide as the top output ({self.width}), not "
             f"{self.embed}. Leave out embed, or use no-tied.": self.tied
-            and (self.head != "tokens" or self.embed != self.width),
+            and (not self.is_language_model or self.embed != self.width),
             "dropout_embed needs an embedding.": bool(self.dropout_embed) and not self.embed,
         }
         for fault, present in faults.items():
@@ -174,9 +179,31 @@ class Config(Settings):
                 raise ConfigError(fault)
 
     @property
-    def gates(self) -> int:
-        """G: rows of a cell's weights in units of `hidden`."""
-        return GATES[self.cell]
+    def one_hot(self) -> bool:
+        """Whether token ids enter the first layer as they are, without an embedding."""
+        return self.input == "one-hot"
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the head predicts the next token."""
+        return HEADS[self.head] == "next token"
+
+    @property
+    def input(self) -> str:
+        """What enters the first layer: a name in INPUTS."""
+        if HEADS[self.head] == "values":
+            return "values"
+        return "embedding" if self.embed else "one-hot"
+
+    @property
+    def input_dropout(self) -> float:
+        """The dropout on what enters the first layer."""
+        return self.dropout if self.dropout_in is None else self.dropout_in
+
+    @property
+    def output_dropout(self) -> float:
+        """The dropout on the top output."""
+        return self.dropout if self.dropout_out is None else self.dropout_out
 
     def units(self, layer: int) -> int:
         """H of a layer, from 0."""
@@ -200,7 +227,7 @@ class Config(Settings):
     @property
     def classes(self) -> int:
         """The number of outputs of the head."""
-        return self.inputs if self.head == "tokens" else self.outputs
+        return self.inputs if self.is_language_model else self.outputs
 
 
 @dataclass(frozen=True)
@@ -302,16 +329,9 @@ class Recipe(Settings):
         return replace(self, shards=-(-self.shards // ranks) * ranks)
 
     @property
-    def update_rule(self) -> str:
-        """The update rule; asgd is sgd with averaging on top."""
-        return "sgd" if self.optimizer == "asgd" else self.optimizer
-
-    @property
     def kept(self) -> float:
         """The share of the velocity that is kept."""
-        if self.momentum is not None:
-            return self.momentum
-        return 0.95 if self.optimizer == "muon" else 0.9
+        return MOMENTA.get(self.optimizer, 0.9) if self.momentum is None else self.momentum
 
     @property
     def rate(self) -> float:

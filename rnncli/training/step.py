@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.settings import Recipe
+from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.model import Model
-from rnncli.nn.optim import PIECE, UpdatePart, add_and_norm, update, update_parts
+from rnncli.nn.optim import PIECE, RULES, UpdatePart, UpdateStep, add_and_norm, update, update_parts
 from rnncli.nn.packed import Batch
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
@@ -63,7 +64,8 @@ class Stepper:
         count = self.pool.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
-        matrices = self.model.matrices() if recipe.update_rule == "muon" else []
+        self.rule = RULES[recipe.optimizer]
+        matrices = matrices_of(model.config) if self.rule.matrix else []
         self.updates = update_parts(
             len(layout.flat), matrices, self.pool.size if matrices else count
         )
@@ -111,7 +113,7 @@ class Stepper:
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
         self.pool.map([("_apply", part, factor, weight, rate, step) for part in self.updates])
-        if self.recipe.update_rule == "muon" and self.comm.size > 1:  # products round in many ways
+        if self.rule.matrix and self.comm.size > 1:  # products round in many ways
             self.model.params.flat[:] = self.comm.bcast(self.model.params.flat)
 
     def close(self) -> None:
@@ -145,20 +147,9 @@ class Stepper:
     ) -> None:
         recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
         limit = recipe.clip * weight if recipe.clip_by == "element" else 0.0
-        factor *= weight
+        at = UpdateStep(step, rate, factor * weight, limit)
         with np.errstate(over="ignore", invalid="ignore"):
-            update(
-                recipe.update_rule,
-                params,
-                grad,
-                self.slots,
-                rate,
-                step,
-                recipe,
-                factor,
-                limit,
-                part,
-            )
+            update(recipe, params, grad, self.slots, at, part)
 
 
 def gather_state(state: State, shards: int, comm: Comm) -> State:

@@ -24,10 +24,21 @@ from networks import (
 
 from rnncli.config.settings import Config, Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
-from rnncli.nn.head import logits, loss_and_gradients, token_nats
-from rnncli.nn.ops import add_gather_backward, gather_forward
-from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, update, update_parts
-from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
+from rnncli.nn.cells import table as engine
+from rnncli.nn.heads.softmax import token_gradients, token_nats
+from rnncli.nn.inputs.input import Source, dropped
+from rnncli.nn.layout import matrices as matrices_of
+from rnncli.nn.ops import add_gather_backward, gather_forward, log_softmax, top
+from rnncli.nn.optim import (
+    UpdateStep,
+    clip_norm,
+    muon,
+    new_slots,
+    orthogonalised,
+    update,
+    update_parts,
+)
+from rnncli.nn.stack import stack_backward, stack_forward
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 8, 9, 100, None])
@@ -37,8 +48,8 @@ def test_head_blocks_never_change_the_answer_however_large_the_logits(block, siz
     x, W, b = rng.standard_normal((H, 6)), size * rng.standard_normal((V, H)), np.arange(V) / 7
     y, weight = rng.integers(0, V, 6), rng.random(6)
     dW, db = np.zeros_like(W), np.zeros_like(b)
-    nats, dx = loss_and_gradients(x, W, b, y, weight, dW, db, block)
-    z = logits(x, W, b)
+    nats, dx = token_gradients(x, W, b, y, weight, dW, db, block)
+    z = W @ x + b[:, None]
     p = np.exp(z - z.max(axis=0))
     p /= p.sum(axis=0)
     d = weight * (p - np.eye(V)[y].T)
@@ -48,6 +59,35 @@ def test_head_blocks_never_change_the_answer_however_large_the_logits(block, siz
     close(dx, W.T @ d)
     close(dW, d @ x.T)
     close(db, d.sum(axis=1))
+
+
+def test_log_softmax_is_the_logarithm_of_shares_however_large_the_logits():
+    z = np.random.default_rng(0).standard_normal((4, 7)) * 3
+    e = np.exp(z)
+    close(log_softmax(z, axis=0), np.log(e / e.sum(axis=0)))
+    close(log_softmax(z + 1e4, axis=1), np.log(e / e.sum(axis=1, keepdims=True)))
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 12, 50])
+def test_the_highest_values_are_those_of_a_sort_and_of_equal_ones_the_first(k):
+    rng = np.random.default_rng(k)
+    for values in (rng.standard_normal(12), rng.integers(0, 3, 12).astype(float)):
+        wanted = [i for _, i in sorted((-value, i) for i, value in enumerate(values))][:k]
+        assert top(values, k).tolist() == wanted
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_one_more_row_of_the_head_is_the_probability_of_a_token(tied):
+    config = Config(V, hidden=H, embed=H, tied=tied)
+    model, rng = Model.initial(config, 3, np.float64), np.random.default_rng(4)
+    x, y = rng.integers(0, V, (2, T * B))
+    batch, state = Batch(x, y, DENSE), model.zero_state(B)
+    nats, logprob, after = model.nats_and_logprob(batch, 2, state)
+    exact, other = model.nats(batch, state)
+    np.testing.assert_array_equal(nats, exact)
+    np.testing.assert_array_equal(after.h, other.h)
+    always = Batch(x, np.full(T * B, 2), DENSE)
+    close(logprob, -model.nats(always, state)[0])
 
 
 def real_stack(cell, seed=0, both=False, layers=2, steps=DENSE):
@@ -391,12 +431,12 @@ def test_one_batch_can_be_learned_by_heart(cell):
     x[0] = np.arange(4)  # sequences that begin alike could not be told apart
     batch = Batch(x.ravel(), rng.integers(0, V, steps.N), steps)
     recipe, state = Recipe(lr=0.03), model.zero_state(4)
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, model.params.flat)
     grads = model.params.like()
     for t in range(1, 301):
         model.gradients(batch, state, grads)
         clip_norm(grads.flat, recipe.clip)
-        update(recipe.update_rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+        update(recipe, model.params.flat, grads.flat, slots, UpdateStep(t, recipe.rate))
     assert model.nats(batch, state)[0].mean() < 0.02
 
 
@@ -449,7 +489,7 @@ def test_a_step_of_muon_worked_by_hand():
 def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
     config = Config(**{"inputs": 9, "hidden": 6, **settings})
     model = Model(config, Params(shapes(config), np.float64))
-    for k, (place, shape) in enumerate(model.matrices(), 1):
+    for k, (place, shape) in enumerate(matrices_of(config), 1):
         assert shape[0] in (config.hidden, config.top, config.proj, config.inputs)
         assert not model.params.flat[place].any()  # no element is in two
         model.params.flat[place] = np.full(shape, k).ravel()
@@ -457,7 +497,7 @@ def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
     for name in turned:
         value = model.params[name]
         assert value.all()
-        gates = 1 if name.endswith(("Wp", "head.W")) else config.gates
+        gates = 1 if name.endswith(("Wp", "head.W")) else len(engine.CELLS[config.cell].gates)
         assert [len(np.unique(gate)) for gate in np.split(value, gates)] == [1] * gates
         assert len(np.unique(value)) == gates
 
@@ -468,7 +508,7 @@ def test_shares_hold_every_parameter_once(count, monkeypatch):
     config = Config(9, hidden=6, embed=5, layers=2)
     model = Model(config, Params(shapes(config), np.float64))
     size = len(model.params.flat)
-    for matrices in ([], model.matrices()):
+    for matrices in ([], matrices_of(config)):
         held = np.zeros(size, int)
         for share in update_parts(size, matrices, count):
             for place in [*share.runs, *(place for place, _ in share.matrices)]:

@@ -10,7 +10,7 @@ from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import Model, State, gradient_by_lag
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
 from rnncli.training.check import check, made_up
 
 CELL_NAMES = ("rnn", "gru", "gru-before", "lstm")

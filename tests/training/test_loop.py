@@ -17,8 +17,8 @@ from rnncli.config.settings import Config, Recipe
 from rnncli.data.batches import Consecutive
 from rnncli.errors import DivergenceError, RnncliError
 from rnncli.nn import Model, Params, Steps, shapes
-from rnncli.nn.optim import schedule
 from rnncli.nn.packed import Batch
+from rnncli.nn.schedules import schedule
 from rnncli.parallel.processes import WorkerPool, shared
 from rnncli.training.loop import TrainRun, make_plan, total_steps, train
 from rnncli.training.shards import shard_of

@@ -9,7 +9,7 @@ from commands import good, sentences
 from rnncli.config.settings import RATES, Config, Recipe, Samples
 from rnncli.lm import language_model
 from rnncli.nn import Model, shapes
-from rnncli.nn.optim import schedule
+from rnncli.nn.schedules import schedule
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import presets
 from rnncli.training.loop import TrainRun, make_plan, train
