@@ -24,7 +24,7 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
     "text":       "",
     "files":      "",
     "parallel":   "",
-    "data":       "seeds text files parallel nn",
+    "data":       "seeds config text files parallel nn",
     "nn":         "seeds config",
     "lm":         "version config text files nn training",
     "training":   "seeds config text files parallel data nn lm generation score",

@@ -158,9 +158,7 @@ def sample(
     tell_unknown(language, texts, options["ban"], quiet)
 
     chosen = {k: options.pop(k) for k in list(options) if k in Filters.__annotations__}
-    options["length"] = length or max(
-        options["min_length"], 200 if tokenizer.pretokenizer.level == "word" else 1000
-    )
+    options["length"] = length or max(options["min_length"], tokenizer.pretokenizer.row.length)
     options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed}
     line_end = unescaped(separator) if separator is not None else "\n"
     printer = Printer(tokenizer, reader, line_end, alternatives, training, quiet)

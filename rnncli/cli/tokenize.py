@@ -102,11 +102,14 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     rnncli tokenize shakespeare.txt --whole-file --level char -o shakespeare.npz
     zcat reddit.jsonl.gz | rnncli tokenize - --format jsonl --column body -o reddit.npz
     """
+    from rnncli.config.reading import ReadOptions
     from rnncli.data import corpus
     from rnncli.data.chunks import LARGE, Files
+    from rnncli.data.document import Skipped
     from rnncli.data.tokenize import tokenize as write
     from rnncli.files import artefact as artefacts
     from rnncli.parallel import mpi
+    from rnncli.text.levels import level_of
     from rnncli.text.pretokenizer import Pretokenizer
     from rnncli.text.tokenizer import Tokenizer
 
@@ -127,16 +130,16 @@ def tokenize(ctx: click.Context, /, **options: Any) -> None:
     else:
         level = options["level"]
         unit = options["unit"] or ("stream" if options["whole_file"] else "document")
-        lower = options["lower"] if options["lower"] is not None else level == "word"
+        lower = options["lower"] if options["lower"] is not None else level_of(level).lower
         rule = Pretokenizer(level, unit, lower)
     column = options["column"]
     delimiter = {r"\t": "\t"}.get(options["delimiter"], options["delimiter"])
-    reading = corpus.ReadOptions(
+    reading = ReadOptions(
         column=int(column) if column and column.isdecimal() else column,
         delimiter=delimiter, encoding=options["encoding"], header=options["header"],
         format=options["kind"], whole_file=options["whole_file"], limit=options["limit"],
     )  # fmt: skip
-    skipped = corpus.Skipped(options["on_bad_row"])
+    skipped = Skipped(options["on_bad_row"])
     workers = options["workers"]
     if workers is None:
         size = corpus.total_bytes(options["inputs"]) or 0

@@ -237,9 +237,9 @@ class Recipe(Settings):
     batching: str = setting(
         "auto",
         "consecutive: streams side by side, state carried from batch to batch; random: windows in "
-        "random order; sentences: whole units, those of like length together; auto: sentences, or "
-        "consecutive for a stream.",
-        choices=("auto", "consecutive", "random", "sentences"),
+        "random order; mixed: whole units, short and long together; sentences: units of like "
+        "lengths; auto: consecutive for a stream, else mixed (or sentences, if loss is not token).",
+        choices=("auto", "consecutive", "random", "mixed", "sentences"),
     )
     batch: int = setting(32, "Sequences side by side.", least=1, below=1 << 24)
     bptt: int = setting(

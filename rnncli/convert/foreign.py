@@ -17,15 +17,20 @@ from numpy.typing import NDArray
 from rnncli.config.settings import Config
 from rnncli.convert import pytorch
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
+from rnncli.files.lines import text_lines
 from rnncli.lm.language_model import LanguageModel
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.model import Model
 from rnncli.nn.transfer import carried_over, match
-from rnncli.text.pretokenizer import BOS, EOS, UNK, Pretokenizer
-from rnncli.text.tokenizer import Tokenizer, Vocabulary
+from rnncli.text.levels import level_of
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import BOS, EOS, UNK
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 Array = NDArray[Any]
 
+LONGEST = 1 << 28  # bytes of a line of a vocabulary: JSON may have it all in one
 NEVER = 100.0  # nats below the least likely token: what no text of the original ever held
 
 _RECURRENT = re.compile(r"(.*?)((?:weight|bias)_(?:ih|hh|hr)_l\d+(?:_reverse)?)")
@@ -123,9 +128,8 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
         level = "char" if all(len(token) == 1 for token in text) else "word"
     if not unit:
         unit = "document" if {BOS, EOS} <= set(tokens) else "stream"
-    rule = Pretokenizer(
-        level, unit, level == "word" and all(token == token.lower() for token in text)
-    )
+    lower = level_of(level).lower and all(token == token.lower() for token in text)
+    rule = Pretokenizer(level, unit, lower)
     missing = [token for token in rule.specials[1:] if token not in tokens]
     if missing:
         raise DataError(f"unit {unit} needs {' and '.join(missing)} in the vocabulary. Use stream.")
@@ -147,18 +151,14 @@ def _with_tokens(model: Model, tokens: Sequence[str], level: str, unit: str) -> 
 
 
 def read_tokens(path: str | Path) -> list[str]:
-    """Read the tokens of a file, in the order of their ids.
+    """Return the tokens of a file in the order of their ids.
 
-    They are one a line or, in a .json file, a list, or an object of token to id or id to token.
-    Example: {"a": 1, "<unk>": 0} -> ["<unk>", "a"]
+    A file holds one a line; a .json file a list, or an object of token to id or id to token.
     """
-    where = shown(path, 300)
-    try:
-        text = Path(path).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: not UTF-8 text.") from None
+    where, lines = shown(path, 300), text_lines(str(path), limit=LONGEST)
     if Path(path).suffix != ".json":
-        return text.removesuffix("\n").split("\n")
+        return [line.removesuffix("\n") for line in lines]
+    text = "".join(lines)
     try:
         values = json.loads(text)
         if isinstance(values, dict):

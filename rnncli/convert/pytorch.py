@@ -26,7 +26,7 @@ from rnncli.nn.cells.table import CELLS
 from rnncli.nn.layout import layout, shapes
 from rnncli.nn.model import Model
 from rnncli.nn.params import Params
-from rnncli.text.tokenizer import Vocabulary
+from rnncli.text.vocabulary import Vocabulary
 
 Array = NDArray[Any]
 

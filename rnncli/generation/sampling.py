@@ -142,9 +142,8 @@ class Sampler:
         self.match = Pattern(terms.match) if terms.match else None
         self.wanted = terms.wanted(tokenizer)
         never = {*filters.banned, *terms.banned(tokenizer)}
-        if (
-            terms.match and tokenizer.pretokenizer.level == "byte"
-        ):  # a character has to be whole to match
+        row = tokenizer.pretokenizer.row
+        if terms.match and row.partial:  # a character has to be whole to match
             never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
         if tokenizer.bos is not None:
             never.add(tokenizer.bos)
@@ -157,9 +156,7 @@ class Sampler:
         )
         if len(self.late.banned) == len(tokenizer):
             raise ConfigError("ban leaves no token to write.")
-        self.space = (
-            " " if tokenizer.pretokenizer.level == "word" else ""
-        )  # between prefix and text
+        self.space = row.separator  # between prefix and text
 
     def start(self, prefix: str) -> Start:
         """Read a prefix."""

@@ -41,9 +41,11 @@ def make_plan(recipe: Recipe, ids: Array, starts: Array) -> BatchPlan:
     """The batches that a recipe asks for: ids (n,), starts (units + 1,)."""
     batching = recipe.batching
     if batching == "auto":
-        batching = "sentences" if len(starts) > 2 else "consecutive"
-    if batching == "sentences":
-        return Sentences(ids, starts, recipe.batch, recipe.bptt, recipe.seed)
+        batching = "mixed" if recipe.loss == "token" else "sentences"  # older runs go on so
+        batching = batching if len(starts) > 2 else "consecutive"
+    if batching in ("sentences", "mixed"):
+        mixed = batching == "mixed"
+        return Sentences(ids, starts, recipe.batch, recipe.bptt, recipe.seed, mixed=mixed)
     if batching == "random":
         return Random(ids, recipe.batch, recipe.bptt, recipe.seed)
     return Consecutive(

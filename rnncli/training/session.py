@@ -87,9 +87,8 @@ def settings_for(
     and there fitted to the time that is given. The rate of one optimizer is none for another.
     """
     given = given or {}
-    default = "words" if tokenizer.pretokenizer.level == "word" else "characters"
-    if default == "characters" and (given.get("max_time") or 0) >= LONG:
-        default = "characters-long"
+    row = tokenizer.pretokenizer.row
+    default = row.long_preset if (given.get("max_time") or 0) >= LONG else row.preset
     own = presets.load(preset or default).settings
     if given.get("optimizer") not in (None, own.get("optimizer")):
         own = {key: value for key, value in own.items() if key not in OF_THE_RULE}

@@ -320,7 +320,7 @@ def test_a_vocabulary_is_lines_or_json(tmp_path):
         with pytest.raises(DataError, match="neither a list"):
             foreign.read_tokens(tmp_path / "bad.json")
     (tmp_path / "v.txt").write_bytes(b"\xff\n")
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match="line 1: byte 0xff at offset 0 is not utf-8"):
         foreign.read_tokens(tmp_path / "v.txt")
 
 

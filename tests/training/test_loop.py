@@ -610,7 +610,8 @@ def test_every_token_of_an_epoch_weighs_the_same():
                     max_steps=4, shards=1)  # fmt: skip
     run, plan = begin(recipe, starts=UNITS, dtype=np.float64, init="normal", init_scale=1.0)
     works = list(plan.batches(0))
-    assert len({len(work.y) for work in works}) == len(works) == 4
+    assert len(works) == 4
+    assert len({len(work.y) for work in works}) > 1
     start = run.model.params.flat.copy()
     stepper = Stepper(run.model, recipe, {})
     whole = np.zeros_like(start)
