@@ -1,6 +1,6 @@
 """Recurrent language models in NumPy: train, write, score.
 
-See `rnncli.training.session`, and the engine: `rnncli.nn`.
+The engine is `rnncli.nn`.
 
 The names below are imported when they are first used, so that `import rnncli` costs nothing.
 """
@@ -13,10 +13,13 @@ from rnncli.version import __version__ as __version__
 if TYPE_CHECKING:
     from rnncli.config.settings import Config, Recipe
     from rnncli.data.dataset import Dataset
-    from rnncli.lm.language_model import LanguageModel
+    from rnncli.generation.generate import generate
+    from rnncli.lm.language_model import LanguageModel, load
     from rnncli.nn.model import Model
+    from rnncli.score.evaluate import evaluate
     from rnncli.text.tokenizer import Tokenizer
-    from rnncli.training.session import evaluate, generate, load, save, train
+    from rnncli.training.checkpoint import save
+    from rnncli.training.session import train
 
 _PLACES = {
     "Config": "config.settings",
@@ -25,10 +28,10 @@ _PLACES = {
     "Model": "nn.model",
     "Recipe": "config.settings",
     "Tokenizer": "text.tokenizer",
-    "evaluate": "training.session",
-    "generate": "training.session",
-    "load": "training.session",
-    "save": "training.session",
+    "evaluate": "score.evaluate",
+    "generate": "generation.generate",
+    "load": "lm.language_model",
+    "save": "training.checkpoint",
     "train": "training.session",
 }
 

@@ -45,10 +45,10 @@ def run_for(
 def _guard(output: str) -> None:
     """Refuse to train over a file that is there: a model is not lost to a slip."""
     from rnncli.errors import ArtefactError
-    from rnncli.training import session as api
+    from rnncli.training import checkpoint
 
     try:
-        _, run = api.resume(output)
+        _, run = checkpoint.resume(output)
     except ArtefactError:
         raise ConfigError(
             f"{output} is there already. Write to another name, or replace it with --overwrite."
@@ -65,11 +65,11 @@ def _resumed(
     dataset: Dataset, output: str, preset: str | None, origin: LanguageModel | None,
     given: dict[str, Any], ranks: int, quiet: bool,
 ) -> TrainRun | None:  # fmt: skip
-    from rnncli.training import presets
+    from rnncli.training import checkpoint, presets
     from rnncli.training import session as api
     from rnncli.training.loop import platform_name
 
-    language, run = api.resume(output)
+    language, run = checkpoint.resume(output)
     if language.data.get("hash") != dataset.fingerprint:
         raise ConfigError(f"{output} was trained on other data than {dataset.path}.")
     named = presets.load(preset).settings if preset else {}

@@ -43,6 +43,7 @@ def check(
     rnncli check --config run.yaml
     rnncli check --preset zaremba-small --vocab-size 10000
     """
+    from rnncli.lm.language_model import load
     from rnncli.training import check as diagnostics
     from rnncli.training import session
     from rnncli.training.presets import NETWORK, TRAINING
@@ -51,7 +52,7 @@ def check(
     if model is not None:
         if config or preset or given:
             raise click.UsageError("give a model file, or settings of a network, not both.")
-        language = session.load(model)
+        language = load(model)
         network, tokenizer = language.model.config, language.tokenizer
     else:
         read = read_options(config, click.Context(train)) if config else {}

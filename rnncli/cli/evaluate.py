@@ -118,20 +118,24 @@ def evaluate(
 
     from rnncli.cli import eval_figures, eval_rows
     from rnncli.cli.eval_text import paint
-    from rnncli.cli.sources import Data, Text
+    from rnncli.lm.language_model import load
     from rnncli.score.baselines import BASELINES
-    from rnncli.training import session
+    from rnncli.score.rows import rows
+    from rnncli.score.sources import Data, Scorer, Text
 
-    first, *second = [session.load(model) for model in models]
+    languages = [load(model) for model in models]
+    first, *second = map(Scorer.of, languages)
     source: Text | Data = Data(str(data), split) if text is None else Text(text, encoding)
     if second:
         eval_figures.contest(models, (first, second[0]), source, as_json)
     elif per:
-        eval_rows.write(eval_rows.rows(source, first, per, log_base or math.e), per, as_json)
+        eval_rows.write(rows(source, first, per, log_base or math.e), per, as_json)
     elif color:
         paint(source, first, quiet)
     elif kenlm:
         click.echo(source.score(first).kenlm())
     else:
         names = BASELINES if baselines else ()
-        eval_figures.figures(models[0], first, source, unseen, names, mix, as_json, quiet)
+        if isinstance(source, Data) and (baselines or mix):
+            eval_figures.tell_what_is_unfair(languages[0], source, mix, quiet)
+        eval_figures.figures(models[0], first, source, unseen, names, mix, as_json)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rnncli.generation.text import Sample
 
 STRING = String()
-WITH_BEAM = ("mix", "ban", "allow_unk")  # what else a beam search takes
+WITH_BEAM = ("ban", "allow_unk")  # what else a beam search takes
 
 
 @click.command(cls=Command)
@@ -121,8 +121,8 @@ def sample(
     The same seed gives the same text: text i of a seed after a prefix does not depend on how many
     are asked for, nor on other prefixes. What narrows the choice of a token is applied in this
     order: --ban, --no-unk and --max-copy, --repetition, --no-repeat, --temperature, --top-k,
-    --top-p, --min-p, --typical; a token that --match refuses is drawn anew. A text without a match
-    at its full --length, or without what it --must-include, is drawn anew as a whole.
+    --top-p, --min-p, --typical; a token that --match refuses is drawn again. A text without a
+    match at its full --length, or without what it --must-include, is drawn again as a whole.
 
     \b
     rnncli sample model.npz --prefix "I think" --num 5 --temperature 0.8
@@ -146,35 +146,35 @@ def sample(
 
     from rnncli.generation import sampling
     from rnncli.generation.beam import beam as search
-    from rnncli.generation.filters import Filters
+    from rnncli.generation.text import read_prefix
     from rnncli.lm.language_model import load
-    from rnncli.lm.mixture import Mixture
+    from rnncli.lm.mixture import with_others
 
     language = load(model)
     tokenizer = language.tokenizer
-    mixed = [(read_also(path, language).model, share) for path, share in mix]
-    reader = Mixture(language.model, mixed)
-    training, guard = novelty(against, max_copy, language, told=as_json or not quiet)
-    tell_unknown(language, texts, options["ban"], quiet)
+    others = [(read_also(path, language).predictor(threads), share) for path, share in mix]
+    predictor = with_others(language.predictor(threads), others)
+    training, guard = novelty(against, max_copy, language, seen=as_json or not quiet)
+    starts = [read_prefix(tokenizer, text) for text in texts]
+    tell_unknown(tokenizer, starts, options["ban"], quiet)
 
-    chosen = {k: options.pop(k) for k in list(options) if k in Filters.__annotations__}
     options["length"] = length or max(options["min_length"], tokenizer.pretokenizer.row.length)
-    options |= {"allow_unk": not options.pop("no_unk"), "mix": mixed}
+    options["allow_unk"] = not options.pop("no_unk")
     line_end = unescaped(separator) if separator is not None else "\n"
-    printer = Printer(tokenizer, reader, line_end, alternatives, training, quiet)
+    printer = Printer(tokenizer, predictor, line_end, alternatives, training, quiet)
     drawn: Iterable[tuple[str, Sample]]
     if beam is not None:
         wanted = {name: options[name] for name in ("length", *WITH_BEAM)}
-        wanted |= {"length_penalty": length_penalty, "threads": threads}
-        found = (search(language.model, tokenizer, text, beam, **wanted) for text in texts)
+        wanted["length_penalty"] = length_penalty
+        found = (search(predictor, tokenizer, start, beam, **wanted) for start in starts)
         drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
-        options |= {"filters": Filters(**chosen), "guard": guard, "threads": threads}
-        options |= {"scored": False}  # a row of JSON has them anew, and exactly
-        samples = sampling.generate(language.model, tokenizer, texts, num=num, **options)
+        options |= {"guard": guard, "threads": threads}
+        options |= {"scored": False}  # a row of JSON computes them itself, and exactly
+        samples = sampling.generate(predictor, tokenizer, starts, num=num, **options)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
     if num == len(texts) == 1 and not as_json and beam is None:
-        pieces = sampling.stream_one(language.model, tokenizer, texts[0], **options)
+        pieces = sampling.stream_one(predictor, tokenizer, starts[0], **options)
         printer.stream(texts[0], pieces)
     else:
         for text, written in drawn:

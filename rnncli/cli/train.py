@@ -166,6 +166,7 @@ def train(
     rnncli train shakespeare.npz -o bard.npz --hidden 512 --max-time 10m --plan
     """
     from rnncli.data.dataset import Dataset
+    from rnncli.lm.language_model import load
     from rnncli.parallel import mpi
     from rnncli.training import session as api
     from rnncli.training.tensorboard import Events
@@ -191,7 +192,7 @@ def train(
         samples = _samples(dataset, preset, wanted, quiet)
         run = origin = None
         if comm.rank == 0:
-            origin = api.load(start) if start else None
+            origin = load(start) if start else None
             over = overwrite or plan
             run = run_for(dataset, output, preset, origin, given, resume, over, comm.size, quiet)
         run = comm.bcast(run)  # so that the other ranks need the data only
@@ -224,14 +225,14 @@ def train(
 
 def _samples(dataset: Dataset, preset: str | None, wanted: dict[str, Any], quiet: bool) -> Samples:
     """What to write as it learns, of options and preset; says now what cannot be read."""
-    from rnncli.generation.text import prefix_ids
+    from rnncli.generation.text import read_prefix
     from rnncli.training import presets
 
     named = presets.load(preset).samples if preset else {}
     samples = Samples.from_json({**named, **wanted})
     for prefix in samples.sample_prefix if samples.sample_every else ():
         try:
-            _, unknown = prefix_ids(dataset.tokenizer, prefix)
+            unknown = read_prefix(dataset.tokenizer, prefix).unknown
         except DataError as error:
             raise ConfigError(f"--sample-prefix: {error}") from None
         if unknown:
@@ -306,8 +307,8 @@ def _loop(
 
 def _write(when: str, session: Session, samples: Samples, live: Live, log: Log | None) -> None:
     """Show and log what the model writes now."""
-    from rnncli.generation.filters import Filters
     from rnncli.generation.sampling import generate
+    from rnncli.lm.network import Network
 
     if live.quiet and not log:
         return
@@ -315,8 +316,8 @@ def _write(when: str, session: Session, samples: Samples, live: Live, log: Log |
     run = session.run
     for prefix in dict.fromkeys(samples.sample_prefix or ("",)):
         drawn = generate(
-            run.model, session.language.tokenizer, prefix, length=samples.sample_length,
-            filters=Filters(temperature=samples.sample_temperature), seed=run.step,
+            Network(run.model), session.language.tokenizer, prefix, seed=run.step,
+            length=samples.sample_length, temperature=samples.sample_temperature,
         )  # fmt: skip
         for sample in drawn:
             live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))

@@ -1,7 +1,6 @@
 """What a text is held to, whatever the model would rather write: length, end, words, pattern.
 
-Settings as a user gives them, checked against each other; what they mean in tokens is
-`rnncli.generation.sampling`'s.
+These are settings as a user gives them; `rnncli.generation.sampling` keeps a text to them.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Constraints:
                 raise ConfigError(f"{name} must be a list of strings, none of them empty.")
 
     def banned(self, tokenizer: Tokenizer) -> tuple[int, ...]:
-        """The ids of `ban`; a token that the vocabulary does not have is never written anyway."""
+        """Return the ids of `ban`; a token outside the vocabulary is never written anyway."""
         index = tokenizer.vocabulary.index
         found = []
         for string in self.ban:
@@ -62,7 +61,7 @@ class Constraints:
         return tuple(found)
 
     def wanted(self, tokenizer: Tokenizer) -> list[list[int]]:
-        """The ids of each string of `must_include`."""
+        """Return the ids of each string of `must_include`."""
         found = []
         for string in self.must_include:
             ids = tokenizer.encode(string).tolist()

@@ -23,6 +23,7 @@ from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
 from rnncli.nn.model import Model
 from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import checkpoint
 
 Array = NDArray[Any]
 
@@ -64,8 +65,8 @@ def described(
         out["data"] = {"hash": str(language.data.get("hash")), "inputs": _names(language.data)}
         out["parameters"] = _parameters(language.model)
         if "run" in header:
-            out["recipe"] = language_model.run_of(artefact, language).recipe.to_json()
-            out["run"] = {name: header["run"].get(name) for name in language_model.COUNTERS}
+            out["recipe"] = checkpoint.run_of(artefact, language).recipe.to_json()
+            out["run"] = {name: header["run"].get(name) for name in checkpoint.COUNTERS}
     if tokenizer is not None:
         out["tokenizer"] = {**tokenizer.to_header(), "signature": tokenizer.signature}
         out["vocabulary"] = _vocabulary(tokenizer, tokens)

@@ -91,3 +91,21 @@ def mean_square_change(x: Array, steps: Steps) -> tuple[float, Array]:
         slope[:, now] += change
         slope[:, before] -= change
     return total / count, slope * x.dtype.type(2 / count)
+
+
+def log_softmax(z: Array, axis: int) -> Array:
+    """Return log-probabilities: logits less the logarithm of their summed exponentials."""
+    z = z - z.max(axis=axis, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=axis, keepdims=True)))
+
+
+def top(values: Array, k: int) -> Array:
+    """Return the places of the k highest values (n,), best first; of equal ones the first.
+
+    Example: [3, 9, 5, 9], 3 -> [1, 3, 2].
+    """
+    k = min(k, len(values))
+    if not k:
+        return np.zeros(0, np.int64)
+    places = np.flatnonzero(values >= np.partition(values, -k)[-k])
+    return np.asarray(places[np.argsort(-values[places], kind="stable")][:k])

@@ -1,43 +1,35 @@
-"""The library in a few verbs: `train`, `evaluate`, `generate`, on what `load` and `save` carry.
+"""A training run with all that it needs: its settings, the `Session`, and what validates.
 
-The functions here join the other modules. `rnncli train`, `eval` and `check` call them; the other
-commands call the modules themselves. What a training needs before its first step is made here, too:
-its settings (`settings_for`), the `Session`, and the function that validates.
+`train` is the whole of `rnncli train` as one call. The command line makes a `Session` itself, to
+show how it goes and to save meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnncli.config.settings import Config, Recipe
 from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
-from rnncli.data.dataset import Dataset
+from rnncli.data.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
-from rnncli.generation.filters import Filters
-from rnncli.generation.sampling import generate as draw
-from rnncli.generation.text import Sample
-from rnncli.lm.language_model import LanguageModel, load, resume, save
+from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.network import GROUP, STEPS, Network
 from rnncli.nn.model import Model
 from rnncli.nn.threads import cores, one_blas_thread
 from rnncli.nn.transfer import carried_over, match
 from rnncli.parallel.mpi import Comm
 from rnncli.parallel.processes import WorkerPool
-from rnncli.score.scoring import GROUP, WINDOW, Score, score_plan, score_split, score_texts
-from rnncli.score.scoring import Split as Units
+from rnncli.score.score import Score
+from rnncli.score.scoring import score_plan
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training import presets
+from rnncli.training import checkpoint, presets
 from rnncli.training.loop import Event, TrainRun, make_plan
 from rnncli.training.loop import train as steps
 from rnncli.training.shards import ShardedPlan
 from rnncli.training.step import gather_state
-
-__all__ = [
-    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
-    "settings_from", "train",
-]  # fmt: skip
 
 LIMITS = (  # may change on a resume
     "epochs", "max_steps", "max_time", "patience", "valid_every", "on_divergence", "retries",
@@ -69,7 +61,7 @@ class Session:
         if run.state is not None:
             run.state = gather_state(run.state, run.recipe.shards, self.comm)
         if self.comm.rank == 0:
-            save(path, self.best(), run)
+            checkpoint.save(path, self.best(), run)
 
 
 OF_THE_RULE = (  # settings of a preset that are for its optimizer, and for no other
@@ -177,7 +169,7 @@ def begin(
         run = fresh(dataset, config, recipe, comm.size, start)
     if run.parent:
         data["from"] = run.parent
-    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
+    carried = not tokenizer.is_stream and recipe.batching == "consecutive"
     valid = dataset.splits.get("valid")
     some = valid is not None and len(valid.ids) > 1
     validate = None
@@ -189,7 +181,7 @@ def begin(
 
 def validator(
     tokenizer: Tokenizer,
-    valid: Units,
+    valid: Split,
     recipe: Recipe,
     comm: Comm | None = None,
     processes: int = 1,
@@ -201,15 +193,15 @@ def validator(
     once the split's file is not what it was.
     """
     comm = comm or Comm()
-    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
-    if tokenizer.bos is None or recipe.batching == "consecutive":
+    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, STEPS, seed=0, shuffle=False)
+    if tokenizer.is_stream or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
     held = Guarded(held, still)
     mine = range(comm.rank, recipe.shards, comm.size)
 
     def validate(model: Model) -> float:
         def shard(k: int) -> Score:
-            return score_plan(model, tokenizer, ShardedPlan(held, k, recipe.shards))
+            return score_plan(Network(model), tokenizer, ShardedPlan(held, k, recipe.shards))
 
         with WorkerPool(
             shard, min(processes, len(mine))
@@ -250,36 +242,3 @@ def train(
         if output is not None:
             session.save(output)
     return session.best()
-
-
-@one_blas_thread()
-def evaluate(
-    language: LanguageModel, data: str | Path | Dataset | Iterable[str], split: str = "test"
-) -> Score:
-    """The score of a language model on a split of a data file, or on texts.
-
-    A str or a Path is the path of a data file; texts come as any other iterable of strings.
-    """
-    if isinstance(data, (str, Path)):
-        data = Dataset.open(data)
-    if not isinstance(data, Dataset):
-        total: Score | None = None
-        for score in score_texts(
-            language.model, language.tokenizer, data, carried=language.carried
-        ):
-            total = score if total is None else total + score
-        if total is None or not total.tokens:
-            raise DataError("there is no text to score.")
-        return total
-    part = data.split_for(language.tokenizer, split)
-    return score_split(language.model, language.tokenizer, part, carried=language.carried)
-
-
-def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
-    """Texts that the model writes after `prefix`; options of `sampling.generate`.
-
-    Those of `Filters` (temperature, top_k, ...) may stand among them.
-    """
-    names = Filters.__dataclass_fields__
-    filters = Filters(**{k: options.pop(k) for k in list(options) if k in names})
-    return list(draw(language.model, language.tokenizer, prefix, filters=filters, **options))

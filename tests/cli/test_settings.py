@@ -10,9 +10,8 @@ from commands import TINY, good, sentences
 
 from rnncli.cli.train import train
 from rnncli.config.settings import Config, Recipe, Samples
-from rnncli.lm import language_model
 from rnncli.nn import Model, State, Steps
-from rnncli.training import presets, session
+from rnncli.training import checkpoint, presets, session
 from rnncli.training.check import made_up
 
 OF_THE_COMMAND = {
@@ -88,7 +87,7 @@ def test_the_whole_recipe_of_the_averaged_lstm_is_reached_from_a_file(data, tmp_
     }  # fmt: skip
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(recipe))
     done = good("train", data, "-o", tmp_path / "m.npz", "--config", tmp_path / "run.yaml")
-    language, run = language_model.resume(tmp_path / "m.npz")
+    language, run = checkpoint.resume(tmp_path / "m.npz")
     found = language.model.config.to_json() | run.recipe.to_json()
     told = {k: v for k, v in recipe.items() if k not in presets.WRITING}
     assert {name: found[name] for name in told} == told

@@ -128,13 +128,15 @@ def test_a_run_that_began_with_a_model_goes_on_to_the_same_bytes(files, tmp_path
     stopped(words, parts)
     good("train", *words, "-o", parts, "--resume", "--max-steps", 6)
     assert parts.read_bytes() == whole.read_bytes()
-    assert language_model.load(parts).data["from"] == api.load(files / "m.npz").fingerprint
+    assert (
+        language_model.load(parts).data["from"] == language_model.load(files / "m.npz").fingerprint
+    )
 
 
 def stopped(words, path):
     """As a run of six steps that is saved and left after the third."""
     data, _, start, *_ = words
-    dataset, language = api.Dataset.open(data), api.load(start)
+    dataset, language = api.Dataset.open(data), language_model.load(start)
     config, recipe = api.settings_from(
         language, dataset.tokenizer, "theanolm-lstm300", {"dropout": 0.1, "max_steps": 6}
     )

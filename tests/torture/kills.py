@@ -29,7 +29,7 @@ from tally import Tally
 
 from rnncli.errors import ArtefactError, RnncliError
 from rnncli.files import artefact
-from rnncli.lm import language_model
+from rnncli.training import checkpoint
 
 ELEMENTS = 60_000
 
@@ -163,7 +163,7 @@ def trains(count: int, folder: Path) -> Tally:
         try:
             tally.check(code == -signal.SIGKILL, f"exit code {code}")
             if model.exists():
-                language_model.resume(model)
+                checkpoint.resume(model)
         except RnncliError as error:
             tally.failed(str(error))
     return tally

@@ -19,10 +19,10 @@ import numpy as np
 from rnncli.data.dataset import Dataset
 from rnncli.errors import DataError
 from rnncli.files import artefact as artefacts
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
 from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.look import inspection
 from rnncli.look.report import activity, learning, weights
 from rnncli.look.report.page import page
@@ -38,6 +38,7 @@ class Source(NamedTuple):
 
     found: dict[str, Any]  # what `inspection` says of its file
     language: LanguageModel
+    predictor: Predictor  # what reads and writes text with it
     log: list[dict[str, Any]]  # rows of `rnncli train --metrics`, or none
 
     @classmethod
@@ -45,7 +46,8 @@ class Source(NamedTuple):
         """Read a model file, once; ArtefactError for any other."""
         artefact = artefacts.read(path, "model", mapped=True)
         language = language_model.language_of(artefact)
-        return cls(inspection.described(artefact, language), language, log)
+        found = inspection.described(artefact, language)
+        return cls(found, language, language.predictor(), log)
 
 
 def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) -> str:
@@ -58,14 +60,14 @@ def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) ->
 
 
 def _model(source: Source, texts: Sequence[str], tokens: int, room: int) -> dict[str, Any]:
-    found, language, log = source
-    passage = activity.passage(language, texts, tokens)
+    found, language, predictor, log = source
+    passage = activity.passage(predictor, language.tokenizer, texts, tokens)
     return {
         "file": found["file"],
         "about": _about(found),
         "curves": learning.curves(found, log),
-        "samples": learning.samples(language, log),
-        "text": activity.text(language, passage),
+        "samples": learning.samples(predictor, language.tokenizer, log),
+        "text": activity.text(predictor, passage),
         **activity.states(language.model, passage, room),
         "lag": activity.lag(language.model, passage),
         "spectra": weights.spectra(language.model),
@@ -116,11 +118,11 @@ def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: i
     return texts
 
 
-def model_texts(language: LanguageModel, tokens: int) -> list[str]:
+def model_texts(source: Source, tokens: int) -> list[str]:
     """Let a model write texts for itself to read, about `tokens` tokens."""
     texts, count = [], 0
-    drawn = generate(language.model, language.tokenizer, num=max(1, tokens // 8), length=tokens,
-                     filters=Filters(temperature=0.8), batch=8)  # fmt: skip
+    drawn = generate(source.predictor, source.language.tokenizer, num=max(1, tokens // 8),
+                     length=tokens, temperature=0.8, batch=8)  # fmt: skip
     for sample in drawn:
         texts.append(sample.text)
         count += len(sample.ids)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import DataError
-from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.nn import Model, gradient_by_lag
 from rnncli.nn.trace import SIGMOIDS, trace
 from rnncli.score.surprisal import Token, Unit, surprisals, text_units
+from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
@@ -38,26 +39,28 @@ class Passage(NamedTuple):
     firsts: list[int]  # the tokens that a unit begins with
 
 
-def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passage:
+def passage(
+    predictor: Predictor, tokenizer: Tokenizer, texts: Sequence[str], limit: int
+) -> Passage:
     """Cut the first `limit` tokens of texts. DataError where fewer than two are left."""
-    tokenizer, units, count = language.tokenizer, [], 0
+    units: list[Unit] = []
+    count = 0
     for unit in chain.from_iterable(text_units(tokenizer, text) for text in texts):
-        room = limit - count + (tokenizer.bos is not None)
+        room = limit - count + (not tokenizer.is_stream)
         units.append(Unit(unit.ids[:room], unit.pieces[:room]))
-        count += len(units[-1].ids) - (tokenizer.bos is not None)
+        count += int(tokenizer.counted(units[-1].ids).sum())
         if count >= limit:
             break
     if count < 2:
         raise DataError("there is too little text to look at: it takes two tokens or more.")
-    units_read = list(surprisals(language.model, tokenizer, units, carried=language.carried))
+    tokens = list(surprisals(predictor, tokenizer, units))
     ids = np.concatenate([unit.ids for unit in units]).astype(np.int64)
-    runs = [ids] if language.carried else [unit.ids.astype(np.int64) for unit in units]
-    kept = np.ones(len(ids), bool) if tokenizer.bos is None else ids != tokenizer.bos
-    firsts = np.cumsum([0, *map(len, units_read[:-1])]).tolist()
-    return Passage(runs, kept, list(chain.from_iterable(units_read)), firsts)
+    runs = [ids] if predictor.carried else [unit.ids.astype(np.int64) for unit in units]
+    firsts = np.cumsum([0, *map(len, tokens[:-1])]).tolist()
+    return Passage(runs, tokenizer.counted(ids), list(chain.from_iterable(tokens)), firsts)
 
 
-def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
+def text(predictor: Predictor, passage: Passage) -> dict[str, Any]:
     """List each token: the white space before it, itself, its nats, and what was likelier.
 
     full: the nats of a token when nothing is known.
@@ -67,7 +70,7 @@ def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
         "known": [int(token.known) for token in passage.tokens],
         "nats": [finite(min(token.nats, NEVER)) for token in passage.tokens],
         "best": [[[name, finite(p)] for name, p in token.best] for token in passage.tokens],
-        "full": finite(math.log(language.model.config.inputs), 2),
+        "full": finite(math.log(predictor.V), 2),
     }
 
 

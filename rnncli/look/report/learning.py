@@ -11,10 +11,10 @@ import numpy as np
 
 from rnncli.errors import DataError, shown
 from rnncli.files.lines import text_lines
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
-from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.look.report.activity import finite
+from rnncli.text.tokenizer import Tokenizer
 
 POINTS = 600  # of a curve; more are averaged
 BINS = 40  # stretches of the run, each with its share of clipped steps
@@ -79,17 +79,18 @@ def _pairs(rows: list[dict[str, Any]], key: str) -> Pairs:
     return [[int(part[-1, 0]), finite(part[:, 1].mean())] for part in parts]
 
 
-def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def samples(
+    predictor: Predictor, tokenizer: Tokenizer, log: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """List what the model wrote as it learned, when and text; else what it writes now."""
     logged = [row for row in log if row["kind"] == "sample"]
     if logged:
         return [{"when": f"step {row['step']:,}", "prefix": str(row.get("prefix", "")),
                  "text": str(row.get("text", ""))} for row in logged]  # fmt: skip
-    length = language.tokenizer.pretokenizer.row.excerpt
+    length = tokenizer.pretokenizer.row.excerpt
     out = []
     for temperature in TEMPERATURES:
-        drawn = generate(language.model, language.tokenizer, num=2, length=length,
-                         filters=Filters(temperature=temperature))  # fmt: skip
+        drawn = generate(predictor, tokenizer, num=2, length=length, temperature=temperature)
         out += [{"when": f"now, temperature {temperature}", "prefix": "", "text": sample.text}
                 for sample in drawn]  # fmt: skip
     return out

@@ -36,6 +36,15 @@ def nats(params: Params, config: Config, x: Array, y: Array) -> Array:
     return token_nats(x, *weights(params, config), y)
 
 
+def nats_and_logprob(
+    params: Params, config: Config, x: Array, y: Array, token: int
+) -> tuple[Array, Array]:
+    """Compute -log p of each target of y (N,), and log p of one token in its place: (N,) each."""
+    W, b = weights(params, config)
+    total, target = log_totals(x, W, b, y)
+    return total - target, W[token] @ x + b[token] - total
+
+
 def loss_and_gradients(
     params: Params, config: Config, x: Array, y: Array, scale: float, grads: Params,
     block: int | None = None,
@@ -46,7 +55,15 @@ def loss_and_gradients(
 
 
 def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None) -> Array:
-    """Compute -log softmax(W x + b)[y] for each column: (N,).
+    """Compute -log softmax(W x + b)[y] for each column: (N,)."""
+    total, target = log_totals(x, W, b, y, block)
+    return np.asarray(total - target)
+
+
+def log_totals(
+    x: Array, W: Array, b: Array, y: Array, block: int | None = None
+) -> tuple[Array, Array]:
+    """Return log sum exp(W x + b) and (W x + b)[y] for each column: (N,) each.
 
     The running maximum and sum over blocks give the logarithm of the sum of exponentials without
     the (V, N) array ever existing whole.
@@ -66,7 +83,7 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
         total *= np.exp(top - higher)
         total += z.sum(axis=0)
         top = higher
-    return np.asarray(top + np.log(total) - target)
+    return top + np.log(total), target
 
 
 def token_gradients(
