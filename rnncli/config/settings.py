@@ -246,7 +246,7 @@ class Recipe(Settings):
         64, "Steps that the gradient flows back (truncated BPTT).", least=1, below=1 << 24
     )
     reset: float = setting(
-        0.0, "Share of the carried states that begin anew at each batch.", least=0, below=1
+        0.0, "Share of the carried states that are reset at each batch.", least=0, below=1
     )
     shards: int = setting(
         2, "Parts of a batch that are computed side by side; rounding and dropout depend on it.",
@@ -308,7 +308,7 @@ class Recipe(Settings):
     on_divergence: str = setting(
         "rollback",
         "When the loss is no longer finite: rollback to the last good model, with half the rate "
-        "and an optimizer that starts anew; or stop.",
+        "and a fresh optimizer; or stop.",
         choices=("rollback", "stop"),
     )
     retries: int = setting(3, "Rollbacks at most; one more divergence ends the run.", least=0)

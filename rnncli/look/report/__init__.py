@@ -51,7 +51,7 @@ class Source(NamedTuple):
 
 
 def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) -> str:
-    """The page, as HTML. All models read the same texts, `tokens` of each at most.
+    """Build the page, as HTML. All models read the same texts, `tokens` of each at most.
 
     Raises DataError where there is too little text to read.
     """
@@ -78,7 +78,7 @@ def _model(source: Source, texts: Sequence[str], tokens: int, room: int) -> dict
 
 
 def _about(found: dict[str, Any]) -> list[list[str]]:
-    """What the model is, in a few lines."""
+    """Say what the model is, in a few lines."""
     config, tokenizer = found["config"], found["tokenizer"]
     cell = config["cell"] + (f" ({config['activation']})" if config["cell"] == "rnn" else "")
     entry = f"embedding of {config['embed']}" if config["embed"] else "one-hot"
@@ -98,7 +98,7 @@ def _about(found: dict[str, Any]) -> list[list[str]]:
 
 
 def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: int) -> list[str]:
-    """The first texts of a split, about `tokens` of them; without a name the split least known."""
+    """Take the first texts, about `tokens` tokens, of a split; by default the split least known."""
     if data.tokenizer.fingerprint != tokenizer.fingerprint:
         raise DataError(f"{data.path}: its vocabulary is not the model's. Tokenize with --vocab "
                         "and the model file.")  # fmt: skip
@@ -119,7 +119,7 @@ def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: i
 
 
 def model_texts(source: Source, tokens: int) -> list[str]:
-    """Texts that a model writes for itself to read, about `tokens` of them."""
+    """Let a model write texts for itself to read, about `tokens` tokens."""
     texts, count = [], 0
     drawn = generate(source.predictor, source.language.tokenizer, num=max(1, tokens // 8),
                      length=tokens, temperature=0.8, batch=8)  # fmt: skip

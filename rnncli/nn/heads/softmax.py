@@ -1,8 +1,13 @@
 """HOT PATH 2: a linear layer and its softmax: loss and gradients, in blocks of the vocabulary.
 
+    z = W x + b                      logits (V, N) of the features x (F, N)
+    p = exp(z) / sum of exp(z)       over the V classes of each column
+    nats = -ln p[y]                  for the target y of each column
+    d nats / dz = p - onehot(y)
+
 The (V, N) logits are the largest array of a word model. They are made block by block of the
 vocabulary, so that the weights are read once a pass and a block of logits stays in the cache while
-its maximum, exponential and sum are taken. The feature array is (F, N); nats are natural logs.
+its maximum, exponential and sum are taken.
 """
 
 from __future__ import annotations
