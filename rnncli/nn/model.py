@@ -16,7 +16,6 @@ from numpy.typing import DTypeLike, NDArray
 from rnncli.config.settings import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells.table import CELLS
-from rnncli.nn.heads.softmax import nats_and_logprob
 from rnncli.nn.heads.table import HEADS
 from rnncli.nn.init import initialise
 from rnncli.nn.inputs.input import dropped
@@ -109,12 +108,12 @@ class Model:
     def nats_and_logprob(
         self, batch: Batch, token: int, state: State
     ) -> tuple[Array, Array, State]:
-        """Return -log p of each target and log p of one `token` in its place, (N,) each.
-
-        The second costs one row of the output layer. Without dropout, for a head of tokens.
-        """
+        """Return -log p of each target and log p of one `token` in its place: (N,) each."""
+        score = HEADS[self.config.head].nats_and_logprob
+        if score is None:
+            raise ConfigError(f"head {self.config.head} has no probabilities of tokens.")
         read, state = self.features(batch.x, state, batch.steps)
-        return *nats_and_logprob(self.params, self.config, read, batch.y, token), state
+        return *score(self.params, self.config, read, batch.y, token), state
 
     def nats(self, batch: Batch, state: State) -> tuple[Array, State]:
         """Return each target's loss, -log p or half a square, without dropout: (N,) or (B,)."""
