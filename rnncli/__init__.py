@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rnncli.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rnncli.config.settings import Config, Recipe
+    from rnncli.config.network import Config
+    from rnncli.config.recipe import Recipe
     from rnncli.data.dataset import Dataset
     from rnncli.lm.language_model import LanguageModel
     from rnncli.nn.model import Model
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from rnncli.training.session import evaluate, generate, load, save, train
 
 _PLACES = {
-    "Config": "config.settings",
+    "Config": "config.network",
     "Dataset": "data.dataset",
     "LanguageModel": "lm.language_model",
     "Model": "nn.model",
-    "Recipe": "config.settings",
+    "Recipe": "config.recipe",
     "Tokenizer": "text.tokenizer",
     "evaluate": "training.session",
     "generate": "training.session",

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import note
 from rnncli.cli.sources import Data, Text
+from rnncli.cli.terminal import note
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.baselines import baseline, mixed_nats, mixing_weight

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from rnncli.cli.common import json_line
 from rnncli.cli.sources import Data, Text
+from rnncli.cli.terminal import json_line
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.scoring import Score, ScoredText, score_told

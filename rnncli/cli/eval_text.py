@@ -6,8 +6,8 @@ import os
 
 import click
 
-from rnncli.cli.common import note
 from rnncli.cli.sources import Data, Text
+from rnncli.cli.terminal import note
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score import highlight
 from rnncli.score.surprisal import surprisals

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import echo_json, note
+from rnncli.cli.terminal import echo_json, note
 from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
@@ -23,40 +23,13 @@ if TYPE_CHECKING:
 LONGEST = 1 << 20  # bytes of a prefix
 
 
-class String(click.types.StringParamType):
-    """A string that may be given several times, but only once by the environment."""
-
-    def split_envvar_value(self, rv: str) -> list[str]:
-        return [rv]
-
-
-class MixWeight(click.ParamType):  # type: ignore[type-arg]
-    """A model file and its share of a mixture, as FILE:0.3."""
-
-    name = "file:share"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, float]:
-        if isinstance(value, tuple):
-            return value
-        path, _, number = str(value).rpartition(":")
-        try:
-            share = float(number)
-        except ValueError:
-            share = 0.0
-        if not path or not 0 < share < 1:
-            self.fail(f"{value!r} is not a file and a share such as other.npz:0.3.", param, ctx)
-        return path, share
-
-
 def unescaped(text: str) -> str:
     r"""A separator as it is meant: \n, \t, \0 and \\ spelled out are one character."""
     names = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
     return re.sub(r"\\([nt0\\])", lambda match: names[match[1]], text)
 
 
-def prefixes(given: tuple[str, ...], path: str | None) -> list[str]:
+def prefixes(given: Sequence[str], path: str | None) -> list[str]:
     """All prefixes: those of `--prefix`, of which - is standard input, and the lines of a file."""
     if [*given, path].count("-") > 1:
         raise click.UsageError("standard input can be read once: - is there twice.")
@@ -113,15 +86,15 @@ def novelty(
 
 
 def tell_unknown(
-    language: LanguageModel, texts: list[str], ban: tuple[str, ...], quiet: bool
+    language: LanguageModel, texts: list[str], ban: Sequence[str], quiet: bool
 ) -> None:
     """Name the words of prefixes and bans that the model does not know."""
-    from rnncli.generation.constraints import Constraints
+    from rnncli.generation.constraints import banned_ids
     from rnncli.generation.text import prefix_ids
 
     tokenizer = language.tokenizer
     unknown = dict.fromkeys(t for text in texts for t in prefix_ids(tokenizer, text)[1])
-    strange = [token for token in ban if not Constraints(ban=[token]).banned(tokenizer)]
+    strange = [token for token in ban if not banned_ids(tokenizer, [token])]
     for tokens, what in ((list(unknown), "read as <unk>"), (strange, "never written anyway")):
         if tokens:
             note(f"not in the vocabulary, {what}: {', '.join(map(shown, tokens[:10]))}", quiet)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncli.data.corpus import ReadOptions
+from rnncli.config.reading import ReadOptions
 from rnncli.data.dataset import Dataset, Split
 from rnncli.data.lines import text_lines
 from rnncli.errors import DataError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cli.common import clock
+from rnncli.cli.terminal import clock
 
 if TYPE_CHECKING:
     from rnncli.training.forecast import End, Forecast

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import GATES, Config
+from rnncli.config.network import GATES, Config
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.files import safetensors
 from rnncli.lm.language_model import LanguageModel, from_parts, to_header

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from rnncli.config.reading import ReadOptions
 from rnncli.data import corpus
-from rnncli.data.corpus import Document, FileChunk, ReadOptions, Skipped
+from rnncli.data.corpus import Document, FileChunk, Skipped
 from rnncli.data.lines import GZIP, is_utf8
 from rnncli.data.spool import Segment, Spool, Spooled
 from rnncli.errors import DataError

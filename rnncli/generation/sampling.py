@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.writing import Constraints, Filters
 from rnncli.errors import ConfigError, shown
-from rnncli.generation.constraints import Constraints
+from rnncli.generation.constraints import banned_ids, required_ids
 from rnncli.generation.filters import (
     PLAIN,
-    Filters,
     draw,
     draw_one,
     weigh,
@@ -134,14 +134,16 @@ class Sampler:
     ) -> None:  # fmt: skip
         keep_memory()
         self.scored = scored
+        terms = terms.fitted(tokenizer.pretokenizer.level)
+        self.length = terms.length or 1
         self.reader, self.tokenizer, self.terms, self.seed = reader, tokenizer, terms, seed
         self.guard, self.certain = guard, filters.temperature == 0
         slack = SLACK * (2 if len(reader.models) > 1 else 1)  # a mixture's: each log p is off
         self.error = 0.0 if self.certain else slack / filters.temperature + ROUNDED
         self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
         self.match = Pattern(terms.match) if terms.match else None
-        self.wanted = terms.wanted(tokenizer)
-        never = {*filters.banned, *terms.banned(tokenizer)}
+        self.wanted = required_ids(tokenizer, terms.must_include)
+        never = {*filters.banned, *banned_ids(tokenizer, terms.ban)}
         if (
             terms.match and tokenizer.pretokenizer.level == "byte"
         ):  # a character has to be whole to match
@@ -210,7 +212,7 @@ class Sampler:
         words = '", "'.join(map(shown, self.terms.must_include))
         parts = [f'includes "{words}"'] if words else []
         if self.match:
-            parts.append(f"matches {self.match.name} within {self.terms.length} tokens")
+            parts.append(f"matches {self.match.name} within {self.length} tokens")
         return " and ".join(parts)
 
     def _accepts(self, text: Text) -> bool:
@@ -229,7 +231,7 @@ class Sampler:
         cuts = bool(terms.stop or self.stop_regex)
         rows = np.concatenate([text.start.logits for text in alive])  # (B, V)
         states = joined([text.start.states for text in alive])
-        for count in range(1, terms.length + 1):
+        for count in range(1, self.length + 1):
             drawn = self._choose(
                 alive, rows, self.early if count <= terms.min_length else self.late
             )
@@ -241,7 +243,7 @@ class Sampler:
                 text.write(token, logprob)
                 if token == eos:
                     text.stopped = "end"
-                elif count == terms.length:
+                elif count == self.length:
                     text.stopped = "length"
                 if cuts:
                     text.cut(terms.stop, self.stop_regex)

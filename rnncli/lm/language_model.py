@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config, Recipe, Settings
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
+from rnncli.config.settings import Settings
 from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.files import artefact as artefacts
 from rnncli.nn.model import Model, shapes

@@ -1,4 +1,4 @@
-"""A whole network: `rnncli.config.settings.Config` says what it is, `Model` holds its parameters.
+"""A whole network: `rnncli.config.network.Config` says what it is, `Model` holds its parameters.
 
 input (ids, one-hot or embedded; or values) -> stack of recurrent layers -> head (tokens, tags or
 values). Knows no files, no tokeniser and no training loop: arrays in, arrays out.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells import CELLS
 from rnncli.nn.head import logits, loss_and_gradients, token_nats

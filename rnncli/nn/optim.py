@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 
 Array = NDArray[Any]
 Slots = Mapping[str, Array]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.cells import CELLS
 from rnncli.nn.ops import (
     add_gather_backward,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.model import Model
 from rnncli.nn.ops import layer_norm_forward

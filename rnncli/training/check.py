@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import gradcheck

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Sentences
 from rnncli.data.dataset import Dataset
 from rnncli.nn.model import Model, shapes

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Consecutive, Random, Sentences
 from rnncli.errors import DivergenceError
 from rnncli.nn.model import Model
@@ -93,6 +93,11 @@ class TrainRun:
         return cls(model, recipe, slots)
 
     @property
+    def rule_slots(self) -> dict[str, Array]:
+        """Return the slots of the update rule; asgd has its average beside them."""
+        return {name: self.slots[name] for name in RULES[self.recipe.update_rule].slots}
+
+    @property
     def candidate(self) -> Array:
         """The parameters to judge now: the average once asgd averages, else the current ones."""
         return self.slots["average"] if self.averaged else self.model.params.flat
@@ -143,9 +148,8 @@ def train(
     recipe = run.recipe
     total = total_steps(recipe, plan)
     begun, done = clock(), run.progress
-    rule_slots = {name: run.slots[name] for name in RULES[recipe.update_rule].slots}
-    stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
-    run.slots.update(rule_slots)
+    stepper = Stepper(run.model, recipe, run.rule_slots, processes=processes, comm=comm)
+    run.slots.update(stepper.slots)
     every = valid_every(recipe, plan)
     run.finished = ""
     if run.best is None and run.good is None:

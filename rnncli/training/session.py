@@ -1,22 +1,22 @@
-"""The library in a few verbs: `train`, `evaluate`, `generate`, on what `load` and `save` carry.
+"""Settings -> run -> session: what a training needs before its first step, and `train` itself.
 
-The functions here join the other modules. `rnncli train`, `eval` and `check` call them; the other
-commands call the modules themselves. What a training needs before its first step is made here, too:
-its settings (`settings_for`), the `Session`, and the function that validates.
+`fresh` makes a run of settings, `begin` makes a session of a run; `train` joins both for a library
+user. `evaluate` and `generate` stand here for now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
+from rnncli.config.writing import Filters
 from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate as draw
 from rnncli.generation.text import Sample
 from rnncli.lm.language_model import LanguageModel, load, resume, save
@@ -28,24 +28,16 @@ from rnncli.parallel.processes import WorkerPool
 from rnncli.score.scoring import GROUP, WINDOW, Score, score_plan, score_split, score_texts
 from rnncli.score.scoring import Split as Units
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training import presets
 from rnncli.training.loop import Event, TrainRun, make_plan
 from rnncli.training.loop import train as steps
+from rnncli.training.settings import settings_for, settings_from
 from rnncli.training.shards import ShardedPlan
 from rnncli.training.step import gather_state
 
 __all__ = [
-    "Session", "begin", "evaluate", "generate", "load", "resume", "save", "settings_for",
-    "settings_from", "train",
+    "Session", "begin", "evaluate", "fresh", "generate", "load", "resume", "save", "train",
+    "validator",
 ]  # fmt: skip
-
-LIMITS = (  # may change on a resume
-    "epochs", "max_steps", "max_time", "patience", "valid_every", "on_divergence", "retries",
-)  # fmt: skip
-REGULARISERS = (  # of the network, but not of its parameters: may change when it learns on
-    "dropout", "dropout_in", "dropout_out", "dropout_embed", "dropout_weight", "variational",
-    "activation_reg", "temporal_reg",
-)  # fmt: skip
 
 
 @dataclass
@@ -59,9 +51,23 @@ class Session:
     comm: Comm = field(default_factory=Comm)
 
     def best(self) -> LanguageModel:
-        """The language model as it would be saved now."""
-        self.language.model, self.language.history = self.run.result, self.run.history
-        return self.language
+        """Return the language model as it would be saved now."""
+        return replace(self.language, model=self.run.result, history=self.run.history)
+
+    def finish(
+        self,
+        output: str | Path | None = None,
+        threads: int | None = None,
+        on_report: Callable[[Event], None] | None = None,
+    ) -> LanguageModel:
+        """Train to the end, save, and return the best language model."""
+        events = steps(self.run, self.plan, self.validate, processes=threads or cores())
+        for event in events:
+            if on_report:
+                on_report(event)
+        if output is not None:
+            self.save(output)
+        return self.best()
 
     def save(self, path: str | Path) -> None:
         """Write the best model and the run: rank 0 does, and all take part."""
@@ -72,59 +78,6 @@ class Session:
             save(path, self.best(), run)
 
 
-OF_THE_RULE = (  # settings of a preset that are for its optimizer, and for no other
-    "lr", "momentum", "decay", "rho", "beta1", "beta2", "epsilon", "weight_decay",
-)  # fmt: skip
-LONG = 300  # seconds from which on a wider network learns more characters than a fast one
-
-
-def settings_for(
-    tokenizer: Tokenizer, preset: str | None = None, given: Mapping[str, Any] | None = None
-) -> tuple[Config, Recipe]:
-    """Configuration and recipe: the settings given, over the preset's, over the plain defaults.
-
-    Without a preset the defaults are those for words or for characters, as the tokenizer has it,
-    and there fitted to the time that is given. The rate of one optimizer is none for another.
-    """
-    given = given or {}
-    default = "words" if tokenizer.pretokenizer.level == "word" else "characters"
-    if default == "characters" and (given.get("max_time") or 0) >= LONG:
-        default = "characters-long"
-    own = presets.load(preset or default).settings
-    if given.get("optimizer") not in (None, own.get("optimizer")):
-        own = {key: value for key, value in own.items() if key not in OF_THE_RULE}
-    values = {**own, **given}
-    if values.get("tied") and not own.get("tied") and "embed" not in given:
-        values.pop("embed", None)  # the preset's width was for an embedding of its own
-    if values.get("tied") and "embed" not in values:  # as wide as the output it shares
-        widths = (values.get("proj"), values.get("top"), values.get("hidden"), Config(1).hidden)
-        values["embed"] = next(filter(None, widths))
-    for key in values:
-        if key not in presets.NETWORK | presets.TRAINING:
-            raise ConfigError(f'there is no setting "{key}".')
-    network = {k: v for k, v in values.items() if k in presets.NETWORK}
-    recipe = {k: v for k, v in values.items() if k in presets.TRAINING}
-    return Config.from_json({"inputs": len(tokenizer), **network}), Recipe.from_json(recipe)
-
-
-def settings_from(
-    start: LanguageModel, tokenizer: Tokenizer, preset: str | None, given: Mapping[str, Any]
-) -> tuple[Config, Recipe]:
-    """The same for a training that begins with a model: its network; of the preset the recipe.
-
-    Of the network the regularisers alone may be given anew.
-    """
-    old = start.model.config.to_json()
-    network = {key: value for key, value in given.items() if key in old}
-    for key, value in network.items():
-        if key not in REGULARISERS and old[key] != value:
-            raise ConfigError(f"the model to begin with has {key} {old[key]}, not {value}. Leave "
-                              "the option out.")  # fmt: skip
-    rest = {key: value for key, value in given.items() if key not in old}
-    _, recipe = settings_for(tokenizer, preset, rest)
-    return Config.from_json({**old, **network, "inputs": len(tokenizer)}), recipe
-
-
 def fresh(
     dataset: Dataset,
     config: Config,
@@ -132,7 +85,7 @@ def fresh(
     ranks: int = 1,
     start: LanguageModel | None = None,
 ) -> TrainRun:
-    """A run that has not begun, for a number of ranks to share.
+    """Make a run that has not begun, for a number of ranks to share.
 
     `start` is the model to begin with; each token of the data finds its rows there by name.
     """
@@ -161,7 +114,7 @@ def begin(
     start: LanguageModel | None = None,
     processes: int = 1,
 ) -> Session:
-    """A session that starts at the beginning, or goes on with `run`, alone or with other ranks.
+    """Make a session that starts at the beginning or goes on with `run`, alone or among ranks.
 
     `start` is the model to begin with; `processes` share each validation.
     """
@@ -196,10 +149,10 @@ def validator(
     processes: int = 1,
     still: Callable[[], None] = lambda: None,
 ) -> Callable[[Model], float]:
-    """What judges a model while it is trained: the mean nats a token of a split.
+    """Make the function that judges a model while it is trained: the mean nats a token of a split.
 
-    It is cut into as many shards as a batch, so that the sum depends on them alone. `still` raises
-    once the split's file is not what it was.
+    The split is cut into as many shards as a batch, so that the sum depends on them alone. `still`
+    raises once the split's file is not what it was.
     """
     comm = comm or Comm()
     held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
@@ -242,15 +195,9 @@ def train(
         config, recipe = settings_for(dataset.tokenizer, preset, settings)
     else:
         config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
-    processes = threads or cores()
     with one_blas_thread():
-        session = begin(dataset, config, recipe, start=start, processes=processes)
-        for report in steps(session.run, session.plan, session.validate, processes=processes):
-            if on_report:
-                on_report(report)
-        if output is not None:
-            session.save(output)
-    return session.best()
+        session = begin(dataset, config, recipe, start=start, processes=threads or cores())
+        return session.finish(output, threads, on_report)
 
 
 @one_blas_thread()

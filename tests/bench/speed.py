@@ -123,7 +123,7 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 def starting(against: str | None) -> dict[str, float]:
     """Measure the seconds of whole processes: `rnncli --help`, a short text, imports."""
-    from rnncli.config.settings import Config
+    from rnncli.config.network import Config
     from rnncli.lm.language_model import LanguageModel
     from rnncli.nn.model import Model
     from rnncli.text.tokenizer import Tokenizer
@@ -185,8 +185,9 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     """Measure the tokens/s of rnncli, and the MiB of its other processes."""
     import numpy as np
 
-    from rnncli.config.settings import Config, Recipe
-    from rnncli.generation.filters import Filters
+    from rnncli.config.network import Config
+    from rnncli.config.recipe import Recipe
+    from rnncli.config.writing import Filters
     from rnncli.generation.sampling import generate
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Batch, Steps

@@ -10,9 +10,10 @@ import commands
 import numpy as np
 import pytest
 
+from rnncli.config.reading import ReadOptions
 from rnncli.data import chunks
 from rnncli.data.chunks import Files, count_part, cut, in_order, spooled
-from rnncli.data.corpus import FileChunk, ReadOptions, Skipped, documents, read
+from rnncli.data.corpus import FileChunk, Skipped, documents, read
 from rnncli.data.lines import Lines
 from rnncli.data.spool import Spool
 from rnncli.data.tokenize import tokenize

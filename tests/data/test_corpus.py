@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from rnncli.config.reading import ReadOptions
 from rnncli.data import lines
-from rnncli.data.corpus import Document, ReadOptions, Skipped, documents
+from rnncli.data.corpus import Document, Skipped, documents
 from rnncli.data.lines import Lines
 from rnncli.errors import ConfigError, DataError
 

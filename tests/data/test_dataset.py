@@ -13,10 +13,11 @@ from commands import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.config.reading import ReadOptions
 from rnncli.data import splits as deal
 from rnncli.data import spool
 from rnncli.data import tokenize as tokenizing
-from rnncli.data.corpus import Document, ReadOptions, Skipped, documents
+from rnncli.data.corpus import Document, Skipped, documents
 from rnncli.data.dataset import SPLITS, Dataset
 from rnncli.data.splits import quotas
 from rnncli.data.tokenize import tokenize

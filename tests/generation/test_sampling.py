@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 from rnncli.generation import filters as filters_module
 from rnncli.generation import sampling
-from rnncli.generation.filters import PLAIN, Filters, draw_one, weigh
+from rnncli.generation.filters import PLAIN, draw_one, weigh
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import prefix_ids
 from rnncli.nn import Config, Model, Params, incremental

@@ -22,7 +22,8 @@ from networks import (
     random_configuration,
 )
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
 from rnncli.nn.head import logits, loss_and_gradients, token_nats
 from rnncli.nn.ops import add_gather_backward, gather_forward

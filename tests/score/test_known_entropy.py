@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.data.corpus import ReadOptions, Skipped, documents
+from rnncli.config.reading import ReadOptions
+from rnncli.data.corpus import Skipped, documents
 from rnncli.data.dataset import Dataset
 from rnncli.data.tokenize import tokenize
 from rnncli.score.known_entropy import fingerprint, known_entropy

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tally import Tally, one_line
 
-from rnncli.data.corpus import ReadOptions, Skipped, documents
+from rnncli.config.reading import ReadOptions
+from rnncli.data.corpus import Skipped, documents
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import DataError
 from rnncli.text.pretokenizer import Pretokenizer

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import pytest
 from commands import TINY, good, run, sentences
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.data.dataset import Dataset
 from rnncli.nn import Model
 from rnncli.training import forecast, loop
 from rnncli.training import session as api
 from rnncli.training.forecast import Pace
+from rnncli.training.settings import settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def begin(data, **given):
     """A session with a small network."""
     dataset = Dataset.open(data)
     given = {"hidden": 8, "batch": 4, "bptt": 8, **given}
-    return api.begin(dataset, *api.settings_for(dataset.tokenizer, None, given)), dataset
+    return api.begin(dataset, *settings_for(dataset.tokenizer, None, given)), dataset
 
 
 def test_parameters_and_operations_beside_worked_numbers():

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnncli.config.writing import Filters
 from rnncli.data.dataset import Dataset
 from rnncli.errors import DataError
 from rnncli.files import artefact as artefacts
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
 from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel

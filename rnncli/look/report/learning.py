@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rnncli.config.writing import Filters
 from rnncli.errors import DataError, shown
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look.report.activity import finite
