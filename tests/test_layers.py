@@ -36,7 +36,7 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
                   "convert look",
     "examples":   "config nn",
     "__main__":   "cli",
-    "rnncli":     "version config text data nn lm training",
+    "rnncli":     "version config text data nn lm training score",
     "seeds":      "",
 }  # fmt: skip
 

@@ -8,11 +8,13 @@ written. Plain data without numpy, so that `--help` is quick.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, ParamSpec, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from rnncli.errors import ConfigError, shown
 
@@ -98,6 +100,25 @@ def seconds(text: str | float) -> float:
         raise ConfigError(f'"{shown(text)}" is not a time such as 90s, 10m or 1h30m.')
     hours, minutes, rest = (float(part or 0) for part in found.groups())
     return hours * 3600 + minutes * 60 + rest
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def spelled(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function refuse a misspelt keyword with a ConfigError that names the nearest one."""
+
+    @functools.wraps(function)
+    def checked(*values: P.args, **named: P.kwargs) -> R:
+        known = [*inspect.signature(function).parameters]
+        for name in named:
+            if name not in known:
+                hint = nearest(name, known)
+                raise ConfigError(f'{function.__name__} has no setting "{shown(name)}".{hint}')
+        return function(*values, **named)
+
+    return checked
 
 
 @dataclass(frozen=True)

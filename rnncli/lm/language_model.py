@@ -62,6 +62,14 @@ class LanguageModel:
     data: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        config, tokenizer = self.model.config, self.tokenizer
+        layers = f"{config.layers} x {config.hidden}" if config.layers > 1 else f"{config.hidden}"
+        return (
+            f"<LanguageModel {config.cell} {layers}, {len(tokenizer):,} tokens "
+            f"{tokenizer.signature}, {self.model.params.flat.size:,} parameters>"
+        )
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of vocabulary and parameters: it tells one language model from another."""

@@ -6,14 +6,15 @@ user. `evaluate` and `generate` stand here for now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
-from rnncli.config.writing import Filters
+from rnncli.config.settings import spelled
+from rnncli.config.writing import Constraints, Filters
 from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
@@ -223,11 +224,46 @@ def evaluate(
     return score_split(language.model, language.tokenizer, part, carried=language.carried)
 
 
-def generate(language: LanguageModel, prefix: str = "", **options: Any) -> list[Sample]:
-    """Texts that the model writes after `prefix`; options of `sampling.generate`.
+@spelled
+def generate(
+    language: LanguageModel,
+    prefix: str | Sequence[str] = "",
+    *,
+    num: int = 1,
+    seed: int = 0,
+    temperature: float = Filters.temperature,
+    top_k: int = Filters.top_k,
+    top_p: float = Filters.top_p,
+    min_p: float = Filters.min_p,
+    typical: float = Filters.typical,
+    repetition: float = Filters.repetition,
+    no_repeat: int = Filters.no_repeat,
+    length: int | None = Constraints.length,
+    min_length: int = Constraints.min_length,
+    stop_at_end: bool = Constraints.stop_at_end,
+    stop: Sequence[str] = Constraints.stop,
+    stop_regex: str = Constraints.stop_regex,
+    allow_unk: bool = Constraints.allow_unk,
+    ban: Sequence[str] = Constraints.ban,
+    match: str = Constraints.match,
+    must_include: Sequence[str] = Constraints.must_include,
+    tries: int = Constraints.tries,
+    mix: Sequence[tuple[Model, float]] = (),
+    batch: int = 64,
+    threads: int = 1,
+) -> list[Sample]:
+    """Write texts after a prefix, or `num` after each of several.
 
-    Those of `Filters` (temperature, top_k, ...) may stand among them.
+    The settings are those of `Filters` and `Constraints`, which explain them; the same seed gives
+    the same texts, those of `rnncli sample`. `batch` texts are written at a time; `threads` share
+    the work of large models. `mix` has other models over the same vocabulary, each with its share.
     """
-    names = Filters.__dataclass_fields__
-    filters = Filters(**{k: options.pop(k) for k in list(options) if k in names})
-    return list(draw(language.model, language.tokenizer, prefix, filters=filters, **options))
+    filters = Filters(temperature, top_k, top_p, min_p, typical, repetition, no_repeat)
+    return list(
+        draw(
+            language.model, language.tokenizer, prefix, num=num, seed=seed, filters=filters,
+            length=length, min_length=min_length, stop_at_end=stop_at_end, stop=stop,
+            stop_regex=stop_regex, allow_unk=allow_unk, ban=ban, match=match,
+            must_include=must_include, tries=tries, mix=mix, batch=batch, threads=threads,
+        )
+    )  # fmt: skip
