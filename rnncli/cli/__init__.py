@@ -46,8 +46,8 @@ class Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             from rnncli.cli import aliases
 
-            near = difflib.get_close_matches(name, COMMANDS, 1)
-            meant = aliases.COMMANDS.get(name.lower(), *near[:1])
+            likely = difflib.get_close_matches(name, COMMANDS, 1)
+            meant = aliases.COMMANDS.get(name.lower(), *likely[:1])
             hint = f'Is "{meant}" meant?' if meant else "See --help for what there is."
             raise click.UsageError(f'No such command "{shown(name)}". {hint}', ctx)
         return super().resolve_command(ctx, args)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """The entry point: the command, and an exit code for whatever becomes of it."""
+    """Run the command, and exit with a code for whatever becomes of it: the entry point."""
     with mpi.together():
         _run()
 

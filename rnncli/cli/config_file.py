@@ -52,11 +52,11 @@ def read_options(path: str, ctx: click.Context) -> dict[str, Any]:
 def _converted(path: str, value: Any, option: click.Parameter, ctx: click.Context) -> Any:
     """Return the value of an option, or the list of one that may be repeated, from its YAML."""
     flag = isinstance(option, click.Option) and option.is_flag
-    whole = isinstance(option.type, click.types.IntParamType)
+    integer = isinstance(option.type, click.types.IntParamType)
     number = isinstance(option.type, click.types.FloatParamType | Time)
-    kinds: tuple[type, ...] = (bool,) if flag else (int,) if whole else (str,)
+    kinds: tuple[type, ...] = (bool,) if flag else (int,) if integer else (str,)
     kinds += (int, float, str) if number else ()  # YAML reads 1e-3 as text, 10m is text
-    wanted = "true or false" if flag else "a whole number" if whole else "text in quotes"
+    wanted = "true or false" if flag else "a whole number" if integer else "text in quotes"
     if option.multiple and not isinstance(value, list):
         raise ConfigError(f"{path}: {option.name} takes a list, such as [{shown(value)}].")
     out = []

@@ -262,7 +262,7 @@ def given_options(
 
     def decorate(function: F) -> F:
         found = {
-            entry.name: (cls, entry)
+            _name(entry): (cls, entry)
             for cls in classes
             for entry in fields(cls)
             if "group" in entry.metadata and entry.name not in leave_out
@@ -270,7 +270,7 @@ def given_options(
 
         @functools.wraps(function)
         def command(**values: Any) -> Any:
-            taken = {name: values.pop(name) for name in found}
+            taken = {entry.name: values.pop(name) for name, (_, entry) in found.items()}
             given = {name: value for name, value in taken.items() if value not in (None, ())}
             return function(**{into: given}, **values)
 

@@ -73,7 +73,7 @@ def sample(
     mixed = [(read_also(path, language).model, share) for path, share in writing.mix]
     reader = Mixture(language.model, mixed)
     training, guard = novelty(
-        writing.against, writing.max_copy, language, told=writing.json or not quiet
+        writing.against, writing.max_copy, language, wanted=writing.json or not quiet
     )
     tell_unknown(language, texts, constraints.ban, quiet)
     line_end = "\n" if writing.separator is None else unescaped(writing.separator)

@@ -24,7 +24,7 @@ LONGEST = 1 << 20  # bytes of a prefix
 
 
 def unescaped(text: str) -> str:
-    r"""A separator as it is meant: \n, \t, \0 and \\ spelled out are one character."""
+    r"""Read a separator as it is meant: \n, \t, \0 and \\ spelled out are one character."""
     names = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
     return re.sub(r"\\([nt0\\])", lambda match: names[match[1]], text)
 
@@ -43,7 +43,7 @@ def prefixes(given: Sequence[str], path: str | None) -> list[str]:
 
 
 def _lines(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 file without their ends; an empty one is an empty prefix."""
+    """Yield the lines of a UTF-8 file without their ends; an empty one is an empty prefix."""
     with click.open_file(path, "rb") as file:
         for number in range(1, sys.maxsize):
             line = file.readline(LONGEST + 1)
@@ -70,9 +70,9 @@ def read_also(path: str, language: LanguageModel) -> LanguageModel:
 
 
 def novelty(
-    against: str | None, max_copy: int | None, language: LanguageModel, told: bool
+    against: str | None, max_copy: int | None, language: LanguageModel, wanted: bool
 ) -> tuple[Training | None, Guard | None]:
-    """What is known of the training text: to tell what is copied, and to keep from it."""
+    """Read a training text: to say what is copied from it, and to keep from copying."""
     if against is None:
         return None, None
     from rnncli.data.dataset import Dataset
@@ -81,7 +81,7 @@ def novelty(
     data = Dataset.open(against)
     language.tokenizer.require(data.tokenizer, against)
     split = data.splits["train"]
-    training = Training(split.ids, split.starts, split.rows) if told else None
+    training = Training(split.ids, split.starts, split.rows) if wanted else None
     return training, Guard(split.ids, max_copy) if max_copy else None
 
 
@@ -167,7 +167,7 @@ class Printer:
              f'"{shown(run, 200)}"', self.quiet)  # fmt: skip
 
     def _copy(self, sample: Sample, training: Training) -> tuple[Copy, int | None, str]:
-        """The longest copied run, the document that has it (counted from 1), and its text."""
+        """Find the longest copied run, the document that has it (counted from 1), and its text."""
         copy = training.longest(sample.body)
         run = self.tokenizer.decode(sample.body[copy.start : copy.start + copy.length])
         return copy, None if copy.row is None else copy.row + 1, run

@@ -13,7 +13,7 @@ import click
 
 
 def json_line(row: Any) -> str:
-    """A line of JSON; what a terminal could obey is spelled out, which JSON readers undo."""
+    """Return a line of JSON; what a terminal could obey is spelled out, which JSON readers undo."""
     text = json.dumps(row, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
@@ -114,7 +114,7 @@ class Live:
             self._lines = []
 
     def _size(self) -> tuple[int, int]:
-        """The columns and rows there are; some columns are left for the ^C that a terminal adds."""
+        """Return the columns and rows; some columns are left for the ^C that a terminal adds."""
         try:
             size = os.get_terminal_size(sys.stderr.fileno())
         except (OSError, ValueError, AttributeError):  # the terminal is gone
@@ -133,7 +133,7 @@ class Live:
         return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[J"
 
     def _draw(self, lines: list[str]) -> str:
-        """The lines, with bars and curves in colour and words without."""
+        """Join the lines, with bars and curves in colour and words without."""
         text = "\n".join(lines)
         return re.sub("[\u2581-\u258f]+", "\x1b[36m\\g<0>\x1b[m", text) if self.colour else text
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def planned(found: Forecast) -> str:
-    """A forecast in lines."""
+    """Say a forecast in lines."""
     counts, work = found.parameters, found.flops_per_token
     parts = ", ".join(f"{part} {count:,}" for part, count in counts.items() if count)
     share = work["output"] / sum(work.values())

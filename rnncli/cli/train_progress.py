@@ -28,6 +28,7 @@ class Speed:
         self.each, self.part = 1, list[float]()
 
     def elapsed(self) -> float:
+        """Return the seconds since the start."""
         return time.monotonic() - self.begun
 
     @property
@@ -54,7 +55,10 @@ class Speed:
             self.curve, self.each = [(a + b) / 2 for a, b in pairs], 2 * self.each
 
     def lines(self, report: Event, columns: int) -> list[str]:
-        """What matters first: a narrow window shows no more. `columns` 0 is for a plain line."""
+        """Say where the run is, what matters first: a narrow window shows no more.
+
+        `columns` 0 is for a plain line.
+        """
         elapsed, done = self.elapsed(), report.progress - self.first
         left = f"{clock(elapsed * (1 - report.progress) / done)} left  " if done > 0 else ""
         loss = f"loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
@@ -73,14 +77,14 @@ class Speed:
 
 
 def bar(share: float, width: int) -> str:
-    """A share of 0 to 1 as a bar, to an eighth of a column."""
-    whole, eighths = divmod(round(share * width * 8), 8)
-    text = "█" * whole + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
+    """Draw a share of 0 to 1 as a bar, to an eighth of a column."""
+    full, eighths = divmod(round(share * width * 8), 8)
+    text = "█" * full + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
     return text + "·" * (width - len(text))
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """A curve of at most `width` columns; each is the mean of the values that fall into it."""
+    """Draw a curve of at most `width` columns; each is the mean of the values that fall into it."""
     width = min(width, len(values))
     if width < 1:
         return ""

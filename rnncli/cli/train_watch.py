@@ -58,7 +58,7 @@ class Watch:
                 kept = f"{self.output} holds the last good model."
                 left = kept if self.kept else "Nothing was saved."
                 raise DivergenceError(f"{error} {left}") from None
-            except ChangedError as error:  # of the data, between two steps: the run is whole
+            except ChangedError as error:  # of the data, between two steps: the run is sound
                 if session.comm.size > 1:
                     raise
                 self._save()

@@ -1,4 +1,4 @@
-"""Is this network sound? A check of a whole configuration.
+"""Is this network sound? A check of a configuration.
 
 `check` tries a configuration: is its gradient the numeric one, does it start out knowing nothing,
 can it learn one batch by heart, does a model file give it back. Needs no training data: batches are
@@ -66,7 +66,7 @@ def check(
 
 
 def made_up(V: int) -> Tokenizer:
-    """A tokenizer of V tokens, `<unk>` and words w1, w2, ..., for want of a text."""
+    """Make a tokenizer of V tokens, `<unk>` and words w1, w2, ..., for want of a text."""
     if V < 2:
         raise ConfigError(f"a vocabulary has 2 tokens or more, not {V}.")
     words = " ".join(f"w{k}" for k in range(1, V))

@@ -101,7 +101,7 @@ class Forecast:
 def forecast(
     session: Session, dataset: Dataset, *, processes: int = 1, save_every: float = math.inf
 ) -> Forecast:
-    """The forecast of a session that has not begun, or goes on.
+    """Make the forecast of a session that has not begun, or goes on.
 
     save_every: seconds after which the run is saved, whether or not it was validated.
     """
@@ -174,7 +174,7 @@ def flops(config: Config) -> dict[str, int]:
 
 
 def _longest(plan: BatchPlan, bptt: int) -> int:
-    """Steps of the longest batch."""
+    """Return the steps of the longest batch."""
     if not isinstance(plan, Sentences):
         return bptt
     return min(bptt, int(np.diff(np.asarray(plan.starts, np.int64)).max()) - 1)
@@ -269,7 +269,7 @@ def _resident() -> int:
 
 
 def _end(recipe: Recipe, session: Session, pace: Pace, seconds: float | None) -> End:
-    """Where the run ends, by its limits or after so many seconds from now, whichever is first."""
+    """Where the run ends, by its limits or after `seconds` from now, whichever is first."""
     run = session.run
     total = total_steps(recipe, session.plan)
     steps = max(0, total - run.step) if total else 0

@@ -148,7 +148,7 @@ def _limited(
         if key not in LIMITS and old[key] != value:
             raise ConfigError(
                 f"{path} was begun with {key} {old[key]}, not {value}. Leave the option out, or "
-                "train from the start with --overwrite instead of --resume."
+                "start again with --overwrite instead of --resume."
             )
     return replace(run.recipe, **{key: wanted[key] for key in LIMITS if key in wanted})
 

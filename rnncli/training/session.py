@@ -124,7 +124,7 @@ def begin(
     plan = Guarded(make_plan(recipe, train_split.ids, train_split.starts), dataset.still)
     length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
     if run is not None and run.batch >= length:
-        raise ConfigError("the run was made with other batches. Begin anew with --overwrite.")
+        raise ConfigError("the run was made with other batches. Start again with --overwrite.")
     data = {"hash": dataset.fingerprint, "inputs": dataset.header.get("inputs", [])}
     if data["hash"] != comm.bcast(data["hash"]):
         raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
@@ -205,7 +205,7 @@ def train(
 def evaluate(
     language: LanguageModel, data: str | Path | Dataset | Iterable[str], split: str = "test"
 ) -> Score:
-    """The score of a language model on a split of a data file, or on texts.
+    """Score a language model on a split of a data file, or on texts.
 
     A str or a Path is the path of a data file; texts come as any other iterable of strings.
     """
