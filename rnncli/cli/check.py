@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from rnncli.cli.config_file import read_options
-from rnncli.cli.options import FILE, Command, Whole, given_options, plain
+from rnncli.cli.options import FILE, Command, Whole, given_options, option
 from rnncli.cli.train import NOT_FOR_TEXT, train
 from rnncli.config.network import Config
 from rnncli.config.settings import limits
@@ -15,9 +15,9 @@ from rnncli.config.settings import limits
 
 @click.command(cls=Command)
 @click.argument("model", required=False, type=FILE)
-@plain("--config", type=FILE, help="YAML file with options of `rnncli train`.")
-@plain("--preset", help="Named settings, as of `rnncli train`.")
-@plain("--vocab-size", type=Whole(limits(least=2)), default=100, usual=100,
+@option("--config", type=FILE, help="YAML file with options of `rnncli train`.")
+@option("--preset", help="Named settings, as of `rnncli train`.")
+@option("--vocab-size", type=Whole(limits(least=2)), default=100, usual=100,
               help="Tokens, where there is no model file.")  # fmt: skip
 @given_options(Config, into="given", leave_out=NOT_FOR_TEXT)
 @click.pass_context

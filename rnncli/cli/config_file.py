@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.options import FILE, F, Time, meant, plain
+from rnncli.cli.options import FILE, F, Time, meant, option
 from rnncli.errors import ConfigError, shown
 from rnncli.files.atomic import telling
 
@@ -19,7 +19,7 @@ def config_option(function: F) -> F:
         if path is not None and not ctx.resilient_parsing:
             ctx.default_map = read_options(path, ctx)
 
-    return plain(
+    return option(
         "--config", type=FILE, callback=fill, is_eager=True, group="settings",
         expose_value=False, help="YAML file with options of this command (key: value).",
     )(function)  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.options import FILE, Command, Whole, json_option, plain
+from rnncli.cli.options import FILE, Command, Whole, json_option, option
 from rnncli.cli.terminal import note, table
 from rnncli.config.settings import limits
 from rnncli.errors import ArtefactError, shown
@@ -21,7 +21,7 @@ FIGURES = {
 
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@plain("--tokens", type=Whole(limits(least=0)),
+@option("--tokens", type=Whole(limits(least=0)),
               help="Tokens to show of each end of a vocabulary [10].")  # fmt: skip
 @json_option
 def inspect(files: tuple[str, ...], tokens: int | None, as_json: bool) -> None:

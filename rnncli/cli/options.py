@@ -20,7 +20,6 @@ import click
 
 from rnncli.cli.aliases import GUESSES, HABITS
 from rnncli.config.settings import Settings, fault, limits, seconds
-from rnncli.config.writing import Samples
 from rnncli.errors import ConfigError
 from rnncli.files.atomic import sweep, telling
 from rnncli.nn.threads import cores
@@ -102,6 +101,8 @@ class Every(click.types.FloatParamType):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the text as it is, if it says steps or epochs."""
+        from rnncli.config.samples import Samples
+
         try:
             Samples(sample_every=value)
         except ConfigError:
@@ -225,8 +226,8 @@ def meant(command: str, name: str, here: Iterable[str]) -> str:
     word = name.lstrip("-").replace("-", "_")
     habit = (HABITS.get(command, {}) | GUESSES.get(command, {})).get(word)
     begun = [key for key in known if len(word) > 2 and key.startswith(word)]
-    found = [habit] if habit in known else begun or difflib.get_close_matches(word, known, 1)
-    return known[word if word in known else found[0]] if word in known or found else ""
+    likely = [word, habit, *begun, *difflib.get_close_matches(word, known, 1)]
+    return next((known[key] for key in likely if key in known), "")
 
 
 def options(cls: type[Settings], into: str) -> Callable[[F], F]:
@@ -306,20 +307,12 @@ def _with(
         switch = kinds[0] is bool
         if switch and "/" not in flag and (partial or default is not False):
             flag = f"{flag}/{flag.replace('--', '--no-', 1)}"
-        kind: Any = None
-        if words["kind"] == "time":
-            kind = Time(words)
-        elif words["kind"]:
-            kind = KINDS[words["kind"]]
-        elif words["choices"]:
-            kind = click.Choice(words["choices"])
-        elif not switch:
-            kind = {int: Whole, float: Real}.get(kinds[0], lambda _: click.STRING)(words)
         several = words["kind"] != "shares" and get_origin(hint) in (tuple, Sequence)
         default = None if default is MISSING else default
         shown = ",".join(map(str, default)) if words["kind"] == "shares" else default  # type: ignore[arg-type]
         function = click.option(
-            *flag.split(), name, cls=Option, group=words["group"], help=words["help"], type=kind,
+            *flag.split(), name, cls=Option, group=words["group"], help=words["help"],
+            type=_kind(kinds[0], words),
             multiple=several, default=None if partial else default, metavar=words["metavar"],
             is_flag=True if switch else None,
             usual=functools.partial(usual, entry.name, shown),
@@ -327,7 +320,21 @@ def _with(
     return function
 
 
-def plain(*names: str, **more: Any) -> Callable[[F], F]:
+def _kind(type_: Any, words: Mapping[str, Any]) -> click.ParamType[Any] | None:
+    """Return what reads the text of an option; None for a switch, which has no text."""
+    if words["kind"] == "time":
+        return Time(words)
+    if words["kind"]:
+        return KINDS[words["kind"]]
+    if words["choices"]:
+        return click.Choice(words["choices"])
+    numbers: dict[Any, click.ParamType[Any] | None] = {
+        bool: None, int: Whole(words), float: Real(words)
+    }  # fmt: skip
+    return numbers.get(type_, click.STRING)
+
+
+def option(*names: str, **more: Any) -> Callable[[F], F]:
     """Make an option of a command's own, with a group."""
     return click.option(*names, cls=Option, **more)
 
@@ -348,19 +355,19 @@ def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> i
 
 
 COUNT = Whole(limits(least=1))
-threads_option = plain(
+threads_option = option(
     "--threads", type=COUNT, callback=_threads, is_eager=True,
     help="Threads to compute with [the cores; 1 for a rank of MPI].",
 )  # fmt: skip
 
 
-json_option = plain("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-quiet_option = plain("-q", "--quiet", is_flag=True, help="No progress, no notes.")
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+quiet_option = option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
 
 
 def output_option(text: str) -> Callable[[F], F]:
     """Make the option that names the file to write."""
-    return plain("-o", "--output", required=True, type=FILE, help=text)
+    return option("-o", "--output", required=True, type=FILE, help=text)
 
 
 def check_output(output: str, *sources: str) -> None:

@@ -9,7 +9,7 @@ from rnncli.cli.options import (
     Command,
     Whole,
     check_output,
-    plain,
+    option,
     quiet_option,
     threads_option,
 )
@@ -19,19 +19,19 @@ from rnncli.config.settings import limits
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=FILE)
-@plain("-o", "--output", required=True, type=click.Path(), help="Page to write (.html).")
-@plain("--data", type=FILE, help="Data file whose text the models read.")
-@plain("--split", type=click.Choice(["train", "valid", "test"]),
+@option("-o", "--output", required=True, type=click.Path(), help="Page to write (.html).")
+@option("--data", type=FILE, help="Data file whose text the models read.")
+@option("--split", type=click.Choice(["train", "valid", "test"]),
               help="Which part of it [the last].")  # fmt: skip
-@plain("--text", help="Text for the models to read, instead of --data.")
-@plain(
+@option("--text", help="Text for the models to read, instead of --data.")
+@option(
     "--tokens",
     type=Whole(limits(least=2, most=5000)),
     default=500,
     usual=500,
     help="Of the text, at most.",
 )
-@plain("--metrics", multiple=True, type=FILE,
+@option("--metrics", multiple=True, type=FILE,
               help="Log of `rnncli train --metrics`; repeat it for each model.")  # fmt: skip
 @threads_option
 @quiet_option

@@ -16,9 +16,9 @@ from rnncli.cli.options import (
     Command,
     check_output,
     given_options,
+    option,
     options,
     output_option,
-    plain,
     quiet_option,
     threads_option,
 )
@@ -26,7 +26,7 @@ from rnncli.cli.signals import die, stops
 from rnncli.cli.terminal import Live, echo_json, note
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe, Running
-from rnncli.config.writing import Samples
+from rnncli.config.samples import Samples
 from rnncli.errors import ConfigError, DataError, shown
 from rnncli.files.atomic import claimed
 
@@ -69,7 +69,7 @@ def _list_presets(ctx: click.Context, param: click.Parameter, value: bool) -> No
 @click.argument("data", type=FILE)
 @output_option("Model file to write (.npz).")
 @options(Running, "running")
-@plain(
+@option(
     "--list-presets", is_flag=True, is_eager=True, expose_value=False, callback=_list_presets,
     group="settings", help="Show the presets and leave.",
 )  # fmt: skip

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from rnncli.cli.terminal import Live, clock
 from rnncli.cli.train_progress import Speed, event_line
-from rnncli.config.writing import Filters, Samples
+from rnncli.config.samples import Samples
+from rnncli.config.writing import Filters
 from rnncli.errors import ChangedError, DivergenceError, escaped
 from rnncli.generation.sampling import generate
 from rnncli.training import loop

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
-from rnncli.config.writing import Samples
+from rnncli.config.samples import Samples
 from rnncli.errors import ConfigError, shown
 from rnncli.files.atomic import telling
 
@@ -43,6 +44,7 @@ def names() -> list[str]:
     return sorted(file.stem for file in _folder().glob("*.yaml"))
 
 
+@cache
 def spelled(name: str) -> dict[str, str]:
     """Return the settings of a preset as its file spells them, for `--help`.
 

@@ -13,9 +13,10 @@ from rnncli.cli.options import KINDS, Command, given_options, meant, options
 from rnncli.config.network import Config
 from rnncli.config.reading import LEVELS, UNITS, ReadOptions, Tokenizing
 from rnncli.config.recipe import Recipe, Running
+from rnncli.config.samples import Samples
 from rnncli.config.scoring import Scoring
 from rnncli.config.settings import Settings, seconds, setting
-from rnncli.config.writing import Constraints, Filters, Samples, Writing
+from rnncli.config.writing import Constraints, Filters, Writing
 from rnncli.errors import ConfigError
 from rnncli.text import pretokenizer
 from rnncli.training import recipes

@@ -11,7 +11,7 @@ from commands import TINY, good, sentences
 from rnncli.cli.train import train
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
-from rnncli.config.writing import Samples
+from rnncli.config.samples import Samples
 from rnncli.lm import language_model
 from rnncli.nn import Model, State, Steps
 from rnncli.training import recipes

@@ -7,7 +7,7 @@ import pytest
 
 from rnncli.config.network import GATES, Config
 from rnncli.config.recipe import RATES, Recipe
-from rnncli.config.writing import Samples
+from rnncli.config.samples import Samples
 from rnncli.errors import ConfigError
 
 

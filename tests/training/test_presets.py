@@ -8,7 +8,7 @@ from commands import good, sentences
 
 from rnncli.config.network import Config
 from rnncli.config.recipe import RATES, Recipe
-from rnncli.config.writing import Samples
+from rnncli.config.samples import Samples
 from rnncli.lm import language_model
 from rnncli.nn import Model, shapes
 from rnncli.nn.optim import schedule
