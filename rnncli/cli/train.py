@@ -161,7 +161,7 @@ def _session(
     run = comm.bcast(run)  # so that the other ranks need the data only
     if run is None:
         return None
-    session = begin(dataset, run.model.config, run.recipe, run, comm, processes=threads)
+    session = begin(dataset, run, comm, threads)
     if not quiet:
         note(described(session))
     return session

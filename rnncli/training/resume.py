@@ -176,6 +176,5 @@ def resume(
         limits["max_time"] = seconds(limits["max_time"])
     with one_blas_thread():
         run, _, complete = resumed_run(path, dataset, limits)
-        processes = threads or cores()
-        session = begin(dataset, run.model.config, run.recipe, run, processes=processes)
+        session = begin(dataset, run, processes=threads or cores())
         return session.best() if complete else session.finish(output or path, threads, on_report)

@@ -106,37 +106,21 @@ def fresh(
     return run
 
 
-def begin(
-    dataset: Dataset,
-    config: Config,
-    recipe: Recipe,
-    run: TrainRun | None = None,
-    comm: Comm | None = None,
-    start: LanguageModel | None = None,
-    processes: int = 1,
-) -> Session:
-    """Make a session that starts at the beginning or goes on with `run`, alone or among ranks.
-
-    `start` is the model to begin with; `processes` share each validation.
-    """
-    comm = comm or Comm()
+def begin(dataset: Dataset, run: TrainRun, comm: Comm | None = None, processes: int = 1) -> Session:
+    """Make the session of a run, alone or among ranks; `processes` share each validation."""
+    comm, recipe = comm or Comm(), run.recipe
     tokenizer, train_split = dataset.tokenizer, dataset.splits["train"]
     plan = Guarded(make_plan(recipe, train_split.ids, train_split.starts), dataset.still)
-    length = plan.length(0 if run is None else run.epoch)  # says now if there is too little text
-    if run is not None and run.batch >= length:
+    if run.batch >= plan.length(run.epoch):  # which says if there is too little text
         raise ConfigError("the run was made with other batches. Start again with --overwrite.")
     data = {"hash": dataset.fingerprint, "inputs": dataset.header.get("inputs", [])}
     if data["hash"] != comm.bcast(data["hash"]):
         raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
-    if run is None:
-        run = fresh(dataset, config, recipe, comm.size, start)
     if run.parent:
         data["from"] = run.parent
     carried = tokenizer.bos is not None and recipe.batching == "consecutive"
-    valid = dataset.splits.get("valid")
-    some = valid is not None and len(valid.ids) > 1
-    validate = None
-    if valid is not None and some:
+    valid, validate = dataset.splits.get("valid"), None
+    if valid is not None and len(valid.ids) > 1:
         validate = validator(tokenizer, valid, recipe, comm, processes, dataset.still)
     language = LanguageModel(run.result, tokenizer, carried, data, run.history)
     return Session(language, run, plan, validate, comm)
@@ -166,9 +150,8 @@ def validator(
         def shard(k: int) -> Score:
             return score_plan(model, tokenizer, ShardedPlan(held, k, recipe.shards))
 
-        with WorkerPool(
-            shard, min(processes, len(mine))
-        ) as pool:  # a fork has the model of this moment
+        # A fork has the model of this moment.
+        with WorkerPool(shard, min(processes, len(mine))) as pool:
             score = sum(pool.map(mine), Score())
         return comm.total(score.nats) / comm.total(score.tokens)
 
@@ -197,7 +180,8 @@ def train(
     else:
         config, recipe = settings_from(start, dataset.tokenizer, preset, settings)
     with one_blas_thread():
-        session = begin(dataset, config, recipe, start=start, processes=threads or cores())
+        run = fresh(dataset, config, recipe, start=start)
+        session = begin(dataset, run, processes=threads or cores())
         return session.finish(output, threads, on_report)
 
 

@@ -429,7 +429,8 @@ def _half(data):
     from rnncli.data.dataset import Dataset
 
     dataset = Dataset.open(data)
-    session = api.begin(dataset, *settings_for(dataset.tokenizer, None, {"hidden": 4}))
+    run = api.fresh(dataset, *settings_for(dataset.tokenizer, None, {"hidden": 4}))
+    session = api.begin(dataset, run)
     reports = loop.train(session.run, session.plan)
     next(reports), next(reports)
     return session.best(), session.run

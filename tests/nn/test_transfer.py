@@ -82,7 +82,7 @@ def test_with_the_old_vocabulary_nothing_changes_before_the_first_step(files):
     start = rnncli.load(files / "m.npz")
     data = api.Dataset.open(files / "a.npz")
     config, recipe = settings_from(start, data.tokenizer, None, {})
-    session = api.begin(data, config, recipe, start=start)
+    session = api.begin(data, api.fresh(data, config, recipe, start=start))
     tokens = start.tokenizer.vocabulary.tokens, data.tokenizer.vocabulary.tokens
     found = match(*tokens)
     assert (found.new, found.lost) == (0, 0)
@@ -139,7 +139,7 @@ def stopped(words, path):
     config, recipe = settings_from(
         language, dataset.tokenizer, "theanolm-lstm300", {"dropout": 0.1, "max_steps": 6}
     )
-    session = api.begin(dataset, config, recipe, start=language)
+    session = api.begin(dataset, api.fresh(dataset, config, recipe, start=language))
     for report in api.steps(session.run, session.plan, session.validate):
         if report.kind == "step" and report.step == 3:
             break

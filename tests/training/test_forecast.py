@@ -36,7 +36,8 @@ def begin(data, **given):
     """A session with a small network."""
     dataset = Dataset.open(data)
     given = {"hidden": 8, "batch": 4, "bptt": 8, **given}
-    return api.begin(dataset, *settings_for(dataset.tokenizer, None, given)), dataset
+    run = api.fresh(dataset, *settings_for(dataset.tokenizer, None, given))
+    return api.begin(dataset, run), dataset
 
 
 def test_parameters_and_operations_beside_worked_numbers():
