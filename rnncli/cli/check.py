@@ -13,13 +13,20 @@ from rnncli.config.network import Config
 from rnncli.config.settings import limits
 
 
+def _usual(name: str, default: Any) -> Any:
+    """Say what a setting is without a preset: that of the preset for words."""
+    from rnncli.training.recipes import spelled
+
+    return spelled("words").get(name, default)
+
+
 @click.command(cls=Command)
 @click.argument("model", required=False, type=FILE)
-@option("--config", type=FILE, help="YAML file with options of `rnncli train`.")
-@option("--preset", help="Named settings, as of `rnncli train`.")
-@option("--vocab-size", type=Whole(limits(least=2)), default=100, usual=100,
+@option("--config", type=FILE, group="settings", help="YAML file with options of `rnncli train`.")
+@option("--preset", group="settings", help="Named settings, as of `rnncli train`.")
+@option("--vocab-size", type=Whole(limits(least=2)), default=100, usual=100, group="settings",
               help="Tokens, where there is no model file.")  # fmt: skip
-@given_options(Config, into="given", leave_out=NOT_FOR_TEXT)
+@given_options(Config, into="given", leave_out=NOT_FOR_TEXT, usual=_usual)
 @click.pass_context
 def check(
     ctx: click.Context,

@@ -20,10 +20,10 @@ from rnncli.config.settings import limits
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=FILE)
 @option("-o", "--output", required=True, type=click.Path(), help="Page to write (.html).")
-@option("--data", type=FILE, help="Data file whose text the models read.")
-@option("--split", type=click.Choice(["train", "valid", "test"]),
+@option("--data", group="text", type=FILE, help="Data file whose text the models read.")
+@option("--split", group="text", type=click.Choice(["train", "valid", "test"]),
               help="Which part of it [the last].")  # fmt: skip
-@option("--text", help="Text for the models to read, instead of --data.")
+@option("--text", group="text", help="Text for the models to read, instead of --data.")
 @option(
     "--tokens",
     type=Whole(limits(least=2, most=5000)),
@@ -31,7 +31,7 @@ from rnncli.config.settings import limits
     usual=500,
     help="Of the text, at most.",
 )
-@option("--metrics", multiple=True, type=FILE,
+@option("--metrics", group="training", multiple=True, type=FILE,
               help="Log of `rnncli train --metrics`; repeat it for each model.")  # fmt: skip
 @threads_option
 @quiet_option

@@ -36,7 +36,7 @@ class Config(Settings):
         "network", 0, "Width of the token embedding; 0 for a one-hot input.", least=0, below=1 << 24
     )
     proj: int = setting(
-        "network", 0, "lstm: width that the output is projected to; 0 for none.", least=0
+        "network", 0, "lstm: width to which each output is projected; 0: no projection.", least=0
     )
     bidirectional: bool = setting(
         "network", False, "Read in both directions (not for language models)."
@@ -64,10 +64,10 @@ class Config(Settings):
         below=1,
     )
     dropout_in: float | None = setting(
-        "dropout", None, "Dropout on the embedding, where it differs.", least=0, below=1
+        "dropout", None, "Dropout on the embedding [as --dropout].", least=0, below=1
     )
     dropout_out: float | None = setting(
-        "dropout", None, "Dropout on the top output, where it differs.", least=0, below=1
+        "dropout", None, "Dropout on the top output [as --dropout].", least=0, below=1
     )
     dropout_embed: float = setting(
         "dropout", 0.0, "Dropout of whole tokens of the embedding.", least=0, below=1
@@ -77,20 +77,27 @@ class Config(Settings):
     )
     variational: bool = setting("dropout", False, "One dropout mask a sequence, not one a step.")
     activation_reg: float = setting(
-        "dropout", 0.0, "AR: weight of the mean square output.", least=0
+        "dropout", 0.0, "Weight in the loss of the mean squared top output (AR).", least=0
     )
-    temporal_reg: float = setting("dropout", 0.0, "TAR: weight of its mean square change.", least=0)
+    temporal_reg: float = setting(
+        "dropout",
+        0.0,
+        "Weight in the loss of its mean squared change from step to step (TAR).",
+        least=0,
+    )
     init: str = setting(
-        "first weights", "default", "How weights start.",
+        "first weights", "default", "Distribution of the first weights.",
         choices=("default", "fan", "uniform", "normal", "glorot"),
     )  # fmt: skip
     init_scale: float = setting(
         "first weights",
         0.1,
-        "Half-width of init uniform, standard deviation of init normal.",
+        "Half-width of --init uniform, standard deviation of --init normal.",
         least=0,
     )
-    forget_bias: float = setting("first weights", 1.0, "lstm: where the forget gate's bias starts.")
+    forget_bias: float = setting(
+        "first weights", 1.0, "lstm: first value of the forget gate's bias."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

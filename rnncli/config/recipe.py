@@ -54,29 +54,40 @@ class Recipe(Settings):
     random_bptt: bool = setting(
         "batches",
         False,
-        "Lengths vary around bptt, and with loss mean the rate with them (AWD-LSTM).",
+        "Vary the length of windows around --bptt, and the rate with it except for --loss token "
+        "(AWD-LSTM).",
     )
     optimizer: str = setting("optimizer", "adam", "Update rule.", choices=tuple(RATES))
     lr: float | None = setting(
-        "optimizer", None, "Learning rate; the default depends on the optimizer.", least=0
+        "optimizer", None, "Learning rate; each optimizer has a default of its own.", least=0
     )
     momentum: float | None = setting(
         "optimizer", None,
-        "momentum, nesterov, muon: share of the velocity kept (default: 0.9; muon: 0.95).",
+        "momentum, nesterov, muon: share of the velocity that is kept [0.9; muon 0.95].",
         least=0, below=1,
     )  # fmt: skip
     decay: float = setting(
-        "optimizer", 0.99, "rmsprop: share of the mean square kept.", least=0, below=1
+        "optimizer",
+        0.99,
+        "rmsprop: share of the mean squared gradient that is kept.",
+        least=0,
+        below=1,
     )
     rho: float = setting(
-        "optimizer", 0.9, "adadelta: share of the mean squares kept.", least=0, below=1
+        "optimizer", 0.9, "adadelta: share of the mean squares that is kept.", least=0, below=1
     )
-    beta1: float = setting("optimizer", 0.9, "adam: share of the mean kept.", least=0, below=1)
+    beta1: float = setting(
+        "optimizer", 0.9, "adam: share of the mean gradient that is kept.", least=0, below=1
+    )
     beta2: float = setting(
-        "optimizer", 0.999, "adam: share of the mean square kept.", least=0, below=1
+        "optimizer",
+        0.999,
+        "adam: share of the mean squared gradient that is kept.",
+        least=0,
+        below=1,
     )
     epsilon: float = setting(
-        "optimizer", 1e-8, "adam, rmsprop: keeps the divisor from zero.", above=0
+        "optimizer", 1e-8, "adam, rmsprop: term that keeps the divisor from zero.", above=0
     )
     weight_decay: float = setting(
         "optimizer", 0.0,
@@ -99,7 +110,7 @@ class Recipe(Settings):
     wait: int = setting(
         "schedule",
         0,
-        "divide-on-plateau: validations without gain that pass before each factor.",
+        "divide-on-plateau: validations without gain before each factor.",
         least=0,
     )
     floor: float = setting(
@@ -121,7 +132,13 @@ class Recipe(Settings):
     trigger: int = setting(
         "optimizer", 5, "asgd: validations without gain before averaging.", least=0
     )
-    epochs: int | None = setting("limits", None, "Passes over the training split.", least=1)
+    epochs: int | None = setting(
+        "limits",
+        None,
+        "Passes over the training split [without any limit: about 12 million tokens, 40 passes at "
+        "most].",
+        least=1,
+    )
     max_steps: int | None = setting("limits", None, "Updates at most.", least=1)
     max_time: float | None = setting(
         "limits",
@@ -133,8 +150,8 @@ class Recipe(Settings):
     valid_every: int | None = setting(
         "limits",
         None,
-        "Steps between validations; 0: the end of each epoch (default: the first epoch's steps, "
-        "1000 at most).",
+        "Steps between validations; 0: the end of each epoch [the first epoch's steps, 1000 at "
+        "most].",
         least=0,
     )
     patience: int = setting(
@@ -143,8 +160,8 @@ class Recipe(Settings):
     on_divergence: str = setting(
         "limits",
         "rollback",
-        "When the loss is no longer finite: rollback to the last good model, with half the rate "
-        "and a fresh optimizer; or stop.",
+        "What to do when the loss is no longer finite. rollback: go back to the last good model, "
+        "with half the rate and a fresh optimizer; stop: end with an error.",
         choices=("rollback", "stop"),
     )
     retries: int = setting(
