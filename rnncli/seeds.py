@@ -1,7 +1,7 @@
-"""Random numbers: each purpose has streams of its own, so there is no generator state to save.
+"""Makes random numbers; each purpose has its own streams, so no generator state has to be saved.
 
 A stream is a function of the seed, the purpose and the place where it is used (an epoch, a step,
-the number of a text). Files and runs depend on these numbers: they never change.
+the number of a text). Files and runs depend on these numbers, so they must never change.
 """
 
 from enum import IntEnum
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What random numbers are for."""
+    """Names what random numbers are for; two purposes never share a number."""
 
     INIT = 0  # the first values of a network's parameters
     ORDER = 1  # of batches in an epoch
@@ -24,8 +24,8 @@ class Purpose(IntEnum):
 
 
 def rng(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
-    """Return the stream of a purpose at a place.
+    """Return a generator for a purpose at a place.
 
-    Example: rng(0, Purpose.DROPOUT, 7, 1) -> the dropout of shard 1 at step 7 of a run of seed 0.
+    Example: rng(0, Purpose.DROPOUT, 7, 1) -> the dropout of shard 1 at step 7 of a run of seed 0
     """
     return np.random.default_rng(np.random.SeedSequence([seed, purpose, *place]))

@@ -96,7 +96,7 @@ def room(module):
 
 
 def test_the_imports_are_found():
-    assert "rnncli.nn.packed" in imports("rnncli.nn.cells")
+    assert "rnncli.nn.packed" in imports("rnncli.nn.cells.lstm")
     assert "rnncli.lm.language_model" in imports("rnncli.cli.sample")
     assert "rnncli.lm.language_model" not in imports("rnncli.cli.sample", top=True)
     assert {"rnncli.files.artefact", "rnncli.nn.model"} <= imports(

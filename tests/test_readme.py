@@ -1,46 +1,26 @@
-"""The README's commands run (`sh` blocks, and what follows a $), its program runs, its tree is so.
+"""README: its commands run, its program too, its links lead somewhere, its packages are all there.
 
 What the commands print is not compared: it depends on the machine.
 """
 
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import pages
 import pytest
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+pytestmark = pytest.mark.pages
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the corpora in it, in which the README's commands have been run, in order.
-
-    RNNCLI_TRAIN_MAX_STEPS makes the training short; the commands are those of the README.
-    """
-    place = tmp_path_factory.mktemp("readme")
-    (place / "corpora").symlink_to(ROOT / "corpora")
-    commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    commands += re.findall(r"^\$ (.*)$", README, re.MULTILINE)
-    commands = [line for line in commands if not line.startswith("make ")]
+    """A folder in which README's commands have been run, in order."""
+    workshop = pages.workshop(tmp_path_factory.mktemp("workshop"))
+    place = pages.at_work(pages.README, workshop, tmp_path_factory.mktemp("readme"))
+    commands = [b for b in pages.runnable(pages.README) if b.language != "python"]
     assert len(commands) >= 5
-    binary = shlex.quote(sys.executable) + " -m rnncli"
-    environment = {**os.environ, "RNNCLI_TRAIN_MAX_STEPS": "4", "PYTHONPATH": str(ROOT)}
-    for command in commands:
-        line = re.sub(r"(^|\| )rnncli ", rf"\1{binary} ", command)
-        line = re.sub(r"^python ", shlex.quote(sys.executable) + " ", line)
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, (command, done.stderr)
+    for block in commands:
+        pages.run(block.commands, place)
     return place
 
 
@@ -49,29 +29,26 @@ def test_the_commands_make_the_files_that_the_text_names(folder: Path) -> None:
 
 
 def test_the_program_runs_as_it_stands(folder: Path) -> None:
-    (program,) = blocks("python")
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    perplexity, nats, *texts = done.stdout.strip().splitlines()
+    (program,) = (block for block in pages.blocks(pages.README) if block.language == "python")
+    assert len(program.text.splitlines()) <= 10
+    perplexity, nats, *texts = pages.run(program.text, folder, "python").strip().splitlines()
     assert 1 < float(perplexity) < 8000
     assert float(nats) > 0
     assert len(texts) >= 3
 
 
-def test_the_file_tree_is_the_tree() -> None:
-    tree = README.split("\nrnncli/\n")[1].split("\ncorpora/")[0]
-    named, above = set(), [""]
-    for indent, name in re.findall(r"^( +)(\w+\.py|[\w/]+/) ", tree, re.MULTILINE):
-        del above[len(indent) // 2 :]
-        named.add("".join(above) + name)
-        above.append(name)
-    closed = ("cli/", "examples/", "look/report/", "training/presets/")  # named, not listed
-    package, there = ROOT / "rnncli", set()
-    for path in package.rglob("*"):
-        name = f"{path.relative_to(package)}{'/' if path.is_dir() else ''}"
-        if name.endswith((".py", "/")) and "__" not in name:
-            there.add(next((folder for folder in closed if name.startswith(folder)), name))
-    assert there == named
+def test_it_is_a_front_page() -> None:
+    assert len(pages.README.read_text("utf-8").splitlines()) <= 250
+
+
+def test_the_packages_are_the_packages() -> None:
+    tree = pages.README.read_text("utf-8").split("\nrnncli/\n")[1].split("\n```")[0]
+    named = re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)
+    there = {path.name for path in (pages.ROOT / "rnncli").iterdir()
+             if path.is_dir() and path.name != "__pycache__"}  # fmt: skip
+    assert sorted(named) == sorted(there)
+
+
+def test_every_topic_of_the_guide_is_linked() -> None:
+    links = set(pages.links(pages.README))
+    assert {f"rnncli/guide/{page.name}" for page in pages.GUIDE.glob("*.md")} <= links

@@ -37,9 +37,13 @@ def test_the_same_sources_give_the_same_bytes(wheels):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_it_holds_the_package_with_its_presets_and_types(wheels):
+def test_it_holds_the_package_with_its_presets_guide_and_types(wheels):
     names = {name for name in zipfile.ZipFile(wheels[0]).namelist() if ".dist-info/" not in name}
     package = (path for path in (ROOT / "rnncli").rglob("*") if path.is_file())
     wanted = {str(p.relative_to(ROOT)) for p in package if p.suffix != ".pyc"}
     assert names == wanted
-    assert {"rnncli/py.typed", "rnncli/training/presets/words.yaml"} <= wanted
+    assert {
+        "rnncli/py.typed",
+        "rnncli/training/presets/words.yaml",
+        "rnncli/guide/options.md",
+    } <= wanted

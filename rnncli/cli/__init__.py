@@ -31,6 +31,7 @@ COMMANDS = {  # each is a function of the module of its name, which is loaded wh
     "report": "Write a page that shows what a model has learnt, and how.",
     "convert": "Turn a model file into PyTorch's names and layout, or back.",
     "check": "Try a network's configuration before trusting a long run to it.",
+    "guide": "Read the guide: its topics, or the page of a TOPIC.",
 }
 NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the command's for itself
 
@@ -89,8 +90,9 @@ def main() -> None:
     rnncli eval model.npz data.npz --split test
     rnncli report model.npz --data data.npz -o report.html
 
-    Results go to standard output, progress and notes to standard error. An option may also come
-    from the environment: RNNCLI_TRAIN_HIDDEN=512. NO_COLOR is respected.
+    `rnncli guide` is the manual. Results go to standard output, progress and notes to standard
+    error. An option may also come from the environment: RNNCLI_TRAIN_HIDDEN=512. NO_COLOR is
+    respected.
 
     Exit codes: 0 done, 1 bad data or file, 2 wrong use, 129, 130 and 143 stopped by a signal (a
     training run is saved first), 141 the reader of a pipe has gone.

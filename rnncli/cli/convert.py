@@ -52,15 +52,18 @@ def convert(
     if (level or unit) and not vocab:
         raise click.UsageError("--level and --unit go with --vocab.")
     check_output(output, source, *([vocab] if vocab else []))
-    from rnncli.convert import pytorch
+    from rnncli.convert import foreign, pytorch
     from rnncli.lm import language_model
 
     if kinds[1] == SUFFIX:
         language = language_model.load(source)
         pytorch.save(output, language)
     else:
-        tokens = pytorch.read_tokens(vocab) if vocab else None
-        language = pytorch.load(source, tokens, level=level or "", unit=unit or "")
+        if vocab:
+            tokens = foreign.read_tokens(vocab)
+            language = foreign.load(source, tokens, level=level or "", unit=unit or "")
+        else:
+            language = pytorch.load(source)
         language_model.save(output, language)
     config = language.model.config
     source = f"embedding {config.embed}" if config.embed else "one-hot"

@@ -15,7 +15,6 @@ from rnncli.cli.terminal import json_line
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.scoring import Score, ScoredText, score_told
-from rnncli.score.surprisal import token_name
 
 Row = dict[str, Any]
 
@@ -46,7 +45,7 @@ def _tokens(
         if not math.isnan(nats):
             yield {
                 **place,
-                "token": token_name(tokenizer.pretokenizer, name),
+                "token": tokenizer.pretokenizer.row.spelled(name),
                 "logprob": 0 - nats / unit,
                 "oov": token == tokenizer.unk,
             }

@@ -69,7 +69,7 @@ def sample(
 
     language = load(model)
     tokenizer, num = language.tokenizer, writing.num
-    constraints = constraints.fitted(tokenizer.pretokenizer.level)
+    constraints = constraints.fitted(tokenizer.pretokenizer.row.length)
     mixed = [(read_also(path, language).model, share) for path, share in writing.mix]
     reader = Mixture(language.model, mixed)
     training, guard = novelty(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,29 +34,18 @@ def prefixes(given: Sequence[str], path: str | None) -> list[str]:
         raise click.UsageError("standard input can be read once: - is there twice.")
     texts = ["\n".join(_lines("-")) if text == "-" else text for text in given]
     if path is not None:
-        lines = list(_lines(path))
+        lines = _lines(path)
         if not lines:
             raise DataError(f"{path}: no line, so no prefix.")
         texts += lines
     return texts or [""]
 
 
-def _lines(path: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file without their ends; an empty one is an empty prefix."""
-    with click.open_file(path, "rb") as file:
-        for number in range(1, sys.maxsize):
-            line = file.readline(LONGEST + 1)
-            if not line:
-                return
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            if len(line) > LONGEST:
-                raise DataError(f"{path}, line {number}: longer than a prefix may be (1 MiB).")
-            try:
-                yield line.decode().removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: not UTF-8 (byte {error.start + 1}).") \
-                    from None  # fmt: skip
+def _lines(path: str) -> list[str]:
+    """Return the lines of a UTF-8 file without their ends; an empty one is an empty prefix."""
+    from rnncli.files.lines import text_lines
+
+    return [line.removesuffix("\n") for line in text_lines(path, limit=LONGEST)]
 
 
 def read_also(path: str, language: LanguageModel) -> LanguageModel:

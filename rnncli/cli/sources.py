@@ -16,8 +16,8 @@ import numpy as np
 
 from rnncli.config.reading import ReadOptions
 from rnncli.data.dataset import Dataset, Split
-from rnncli.data.lines import text_lines
 from rnncli.errors import DataError
+from rnncli.files.lines import text_lines
 from rnncli.lm.language_model import LanguageModel
 from rnncli.score.baselines import Difference, bootstrap, compare, document_starts
 from rnncli.score.scoring import Score, ScoredText, score_nats, score_told, text_nats, token_nats

@@ -52,6 +52,7 @@ def tokenize(
     """
     from rnncli.data import corpus
     from rnncli.data.chunks import LARGE, Files
+    from rnncli.data.document import Skipped
     from rnncli.data.tokenize import tokenize as write
     from rnncli.nn.threads import cores
     from rnncli.parallel import mpi
@@ -60,7 +61,7 @@ def tokenize(
         raise click.UsageError("this is for one process, with --workers: run it without mpiexec.")
     check_output(output, *inputs)
     rule, vocabulary = _rule(wanted, reading.whole_file)
-    skipped = corpus.Skipped(wanted.on_bad_row)
+    skipped = Skipped(wanted.on_bad_row)
     large = (corpus.total_bytes(inputs) or 0) > LARGE
     live = Live(quiet)
     files = Files(
@@ -82,6 +83,7 @@ def tokenize(
 def _rule(wanted: Tokenizing, whole_file: bool) -> tuple[Pretokenizer, Tokenizer | None]:
     """Return how text is cut, and the tokenizer of --vocab, which brings its own way."""
     from rnncli.files import artefact as artefacts
+    from rnncli.text.levels import level_of
     from rnncli.text.pretokenizer import Pretokenizer
     from rnncli.text.tokenizer import Tokenizer
 
@@ -91,7 +93,7 @@ def _rule(wanted: Tokenizing, whole_file: bool) -> tuple[Pretokenizer, Tokenizer
         return known.pretokenizer, known
     level = wanted.level or "word"
     unit = wanted.unit or ("stream" if whole_file else "document")
-    lower = level == "word" if wanted.lower is None else wanted.lower
+    lower = level_of(level).lower if wanted.lower is None else wanted.lower
     return Pretokenizer(level, unit, lower), None
 
 

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from rnncli.config.settings import Settings, setting
 from rnncli.errors import ConfigError
 
-GATES = {"lstm": 4, "gru": 3, "gru-before": 3, "rnn": 1}
+CELLS = ("lstm", "gru", "gru-before", "rnn")  # each is a file of nn/cells
+INPUTS = ("one-hot", "embedding", "values")  # each is a file of nn/inputs; see Config.input
+HEADS = {  # each is a file of nn/heads -> what it predicts: the next token, a class, or values
+    "tokens": "next token", "tags": "class", "values": "values",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Config(Settings):
     cell: str = setting(
         "network", "lstm",
         "Kind of cell; gru resets after the recurrent matmul, gru-before before it.",
-        choices=tuple(GATES),
+        choices=CELLS,
     )  # fmt: skip
     hidden: int = setting("network", 256, "Units of each layer.", least=1, below=1 << 24)
     layers: int = setting("network", 1, "Recurrent layers above one another.", least=1, below=101)
@@ -48,9 +52,7 @@ class Config(Settings):
     layer_norm: bool = setting(
         "network", False, "Layer normalisation inside the cell (Ba et al. 2016)."
     )
-    head: str = setting(
-        "network", "tokens", "What is predicted.", choices=("tokens", "tags", "values")
-    )
+    head: str = setting("network", "tokens", "What is predicted.", choices=tuple(HEADS))
     outputs: int = setting("network", 0, "Outputs of the heads tags and values.", least=0)
     last_only: bool = setting(
         "network", False, "Predict after the last step only (tags and values)."
@@ -108,16 +110,16 @@ class Config(Settings):
             "proj is for the lstm, and must be below hidden.": bool(self.proj)
             and (self.cell != "lstm" or self.proj >= self.hidden),
             "a language model cannot read backwards: the backward direction sees the token that "
-            "is to be predicted. Leave out bidirectional.": self.head == "tokens"
+            "is to be predicted. Leave out bidirectional.": self.is_language_model
             and self.bidirectional,
             "a language model predicts after every step: last_only is for tags and values.": (
-                self.head == "tokens" and self.last_only
+                self.is_language_model and self.last_only
             ),
-            f"head {self.head} needs outputs of 1 or more.": self.head != "tokens"
+            f"head {self.head} needs outputs of 1 or more.": not self.is_language_model
             and self.outputs < 1,
             f"tied needs an embedding as wide as the top output ({self.width}), not "
             f"{self.embed}. Leave out embed, or use no-tied.": self.tied
-            and (self.head != "tokens" or self.embed != self.width),
+            and (not self.is_language_model or self.embed != self.width),
             "dropout_embed needs an embedding.": bool(self.dropout_embed) and not self.embed,
         }
         for fault, present in faults.items():
@@ -125,9 +127,31 @@ class Config(Settings):
                 raise ConfigError(fault)
 
     @property
-    def gates(self) -> int:
-        """G: rows of a cell's weights in units of `hidden`."""
-        return GATES[self.cell]
+    def one_hot(self) -> bool:
+        """Whether token ids enter the first layer as they are, without an embedding."""
+        return self.input == "one-hot"
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the head predicts the next token."""
+        return HEADS[self.head] == "next token"
+
+    @property
+    def input(self) -> str:
+        """What enters the first layer: a name in INPUTS."""
+        if HEADS[self.head] == "values":
+            return "values"
+        return "embedding" if self.embed else "one-hot"
+
+    @property
+    def input_dropout(self) -> float:
+        """The dropout on what enters the first layer."""
+        return self.dropout if self.dropout_in is None else self.dropout_in
+
+    @property
+    def output_dropout(self) -> float:
+        """The dropout on the top output."""
+        return self.dropout if self.dropout_out is None else self.dropout_out
 
     def units(self, layer: int) -> int:
         """H of a layer, from 0."""
@@ -151,4 +175,4 @@ class Config(Settings):
     @property
     def classes(self) -> int:
         """The number of outputs of the head."""
-        return self.inputs if self.head == "tokens" else self.outputs
+        return self.inputs if self.is_language_model else self.outputs

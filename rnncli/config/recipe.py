@@ -14,6 +14,7 @@ RATES = {  # a learning rate that usually works
     "sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adadelta": 1.0,
     "rmsprop": 0.002, "adam": 0.004, "adamw": 0.004, "muon": 0.01, "asgd": 1.0,
 }  # fmt: skip
+MOMENTA = {"muon": 0.95}  # and 0.9 of the other rules
 SCHEDULES = (
     "constant", "linear", "cosine", "step", "exponential", "halve-on-rise", "divide-on-plateau",
 )  # fmt: skip
@@ -27,9 +28,9 @@ class Recipe(Settings):
         "batches",
         "auto",
         "consecutive: streams side by side, state carried from batch to batch; random: windows in "
-        "random order; sentences: whole units, those of like length together; auto: sentences, or "
-        "consecutive for a stream.",
-        choices=("auto", "consecutive", "random", "sentences"),
+        "random order; mixed: whole units, short and long together; sentences: units of like "
+        "lengths; auto: consecutive for a stream, else mixed (or sentences, if loss is not token).",
+        choices=("auto", "consecutive", "random", "mixed", "sentences"),
     )
     batch: int = setting("batches", 32, "Sequences side by side.", least=1, below=1 << 24)
     bptt: int = setting(
@@ -184,16 +185,9 @@ class Recipe(Settings):
         return replace(self, shards=-(-self.shards // ranks) * ranks)
 
     @property
-    def update_rule(self) -> str:
-        """Name the update rule; asgd is sgd with averaging on top."""
-        return "sgd" if self.optimizer == "asgd" else self.optimizer
-
-    @property
     def kept(self) -> float:
         """Return the share of the velocity that is kept."""
-        if self.momentum is not None:
-            return self.momentum
-        return 0.95 if self.optimizer == "muon" else 0.9
+        return MOMENTA.get(self.optimizer, 0.9) if self.momentum is None else self.momentum
 
     @property
     def rate(self) -> float:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from rnncli.config.settings import Settings, setting
 from rnncli.errors import ConfigError
 
-LENGTHS = {"word": 200, "char": 1000, "byte": 1000}  # tokens of a text, where nothing is said
-
 
 @dataclass(frozen=True)
 class Filters(Settings):
@@ -92,9 +90,9 @@ class Constraints(Settings):
             if isinstance(strings, str) or "" in strings:
                 raise ConfigError(f"{name} must be a list of strings, none of them empty.")
 
-    def fitted(self, level: str) -> Constraints:
-        """Return the same with a length, if there is none: what fits tokens of this level."""
-        return replace(self, length=self.length or max(self.min_length, LENGTHS[level]))
+    def fitted(self, length: int) -> Constraints:
+        """Return the same with a length, if there is none: this one, or `min_length`."""
+        return replace(self, length=self.length or max(self.min_length, length))
 
 
 @dataclass(frozen=True)

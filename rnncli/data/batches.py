@@ -1,8 +1,11 @@
-"""Token ids -> batches, each a pure function of the data, the seed, the epoch and its number.
+"""Cuts token ids into batches, each a function of the data, the seed, the epoch and its number.
 
-Three ways to cut a corpus: `Consecutive` (B long streams side by side, the state carried from batch
-to batch), `Random` (windows in random order, each from a fresh state) and `Sentences` (whole units,
-those of like length together, packed). Knows nothing of models; nothing is kept between batches.
+There are three ways to cut a corpus for training: `Consecutive` (B long streams side by side, the
+state carried from batch to batch), `Random` (windows in random order, each from a fresh state) and
+`Sentences` (whole units, packed, of like lengths or mixed). `Lanes` is for scoring. Nothing is
+kept between batches, and nothing here knows of models.
+
+A batch holds x (N,), the ids that are read, and y (N,), the ids to predict, packed step by step.
 """
 
 from __future__ import annotations
@@ -26,24 +29,27 @@ POOL = 1 << 16  # units that are sorted by length together
 
 
 class BatchPlan(Protocol):
-    """How a corpus is cut."""
+    """Says how a corpus is cut into batches."""
 
     def length(self, epoch: int) -> int:
-        """The number of batches of an epoch."""
+        """Return the number of batches of an epoch."""
 
     def targets(self, epoch: int) -> int:
-        """The number of tokens that all batches of an epoch predict together."""
+        """Return the number of tokens that all batches of an epoch predict together."""
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from number `start` on."""
+        """Yield the batches of an epoch, from number `start` on."""
 
 
 @dataclass(frozen=True)
 class Consecutive:
     """B columns, each a stretch of the corpus; batch k is steps k*T to (k+1)*T of all of them.
 
-    The corpus is cut anew at a random offset, T at most, each epoch (`offset`). The windows of
-    `random_lengths` vary as in Merity et al. 2018, section 5: normal around T, sometimes T/2.
+    Each epoch cuts the corpus at another random offset, T at most (`offset`). With
+    `random_lengths` the windows vary as in Merity et al. 2018, section 5: normal around T,
+    sometimes T/2.
+
+    Example: ids 0 to 6, B 2, T 2, no offset -> x [0 1] and [3 4], y [1 2] and [4 5]; then step 3
     """
 
     ids: Array  # (n,)
@@ -54,7 +60,7 @@ class Consecutive:
     random_lengths: bool = False
 
     def _cut(self, epoch: int) -> tuple[int, int, int]:
-        """Where the first column starts, how many columns, and how long they are."""
+        """Return where the first column starts, the number of columns, and their length."""
         n = len(self.ids)
         if n < 2:
             raise DataError("the training split needs two tokens or more")
@@ -64,7 +70,7 @@ class Consecutive:
         return start, B, (n - 1 - start) // B
 
     def _windows(self, epoch: int) -> Array:
-        """The first step of each window, and the end of the last."""
+        """Return the first step of each window, and the end of the last."""
         _, _, length = self._cut(epoch)
         if not self.random_lengths:
             return np.append(np.arange(0, length, self.T), length)
@@ -94,7 +100,7 @@ class Consecutive:
 
 @dataclass(frozen=True)
 class Random:
-    """Windows of T steps that do not overlap, in random order, each from a fresh state."""
+    """Cuts windows of T steps that do not overlap, in random order, each from a fresh state."""
 
     ids: Array  # (n,)
     B: int
@@ -102,6 +108,7 @@ class Random:
     seed: int
 
     def _starts(self, epoch: int) -> Array:
+        """Return the first id of each window, in the order of the epoch."""
         n = len(self.ids)
         if n < 2:
             raise DataError("the training split needs two tokens or more")
@@ -127,10 +134,12 @@ class Random:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Whole units, B of like length together, packed: no padding, each unit from a fresh state.
+    """Takes whole units, B together, packed: no padding, each from a fresh state.
 
-    A group longer than T steps is run through in windows of T, its state carried on. Units are
-    shuffled and sorted within pools, so that memory does not grow with the corpus.
+    A group longer than T steps is run through in windows of T, its state carried on. The units of a
+    group have like lengths, or with `mixed` only as many windows: then each batch holds short texts
+    and long ones, as the data does, and how often a text ends is learnt in far fewer steps. Units
+    are shuffled and sorted within pools, so that memory does not grow with the corpus.
     `shuffle` False keeps pools and groups in the order of the data, for validation.
     """
 
@@ -140,9 +149,10 @@ class Sentences:
     T: int
     seed: int
     shuffle: bool = True
+    mixed: bool = False
 
     def _groups(self, epoch: int) -> Iterator[tuple[Array, Array]]:
-        """The first ids and the lengths (in predicted tokens) of each group, longest unit first."""
+        """Yield first ids and lengths (in predicted tokens) of each group, longest unit first."""
         units = len(self.starts) - 1
         if units < 1:
             raise DataError("the training split holds no unit")
@@ -155,13 +165,15 @@ class Sentences:
             lengths = np.diff(bounds) - 1
             draws = rng(self.seed, Purpose.ORDER, epoch, pool)
             draw = draws.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
-            order = draw[np.argsort(-lengths[draw], kind="stable")]
+            alike = -(-lengths // self.T) if self.mixed else lengths
+            order = draw[np.argsort(-alike[draw], kind="stable")]
             order = order[lengths[order] > 0]
             groups = np.arange(0, len(order), self.B)
             if self.shuffle:
                 draws.shuffle(groups)
             for g in groups.tolist():
                 members = order[g : g + self.B]
+                members = members[np.argsort(-lengths[members], kind="stable")]
                 yield bounds[members], lengths[members]
 
     def length(self, epoch: int) -> int:
@@ -188,16 +200,18 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Lanes:
-    """A plan of `B` parts of one stream side by side, of equal length within one token.
+    """Cuts a stream into `B` lanes side by side, of equal length within one token.
 
     Unlike `Consecutive` it leaves no token over at the end.
+
+    Example: 8 ids predict 7; 2 lanes predict 4 and 3 of them
     """
 
     ids: Array  # (n,)
     B: int
 
     def _lanes(self) -> tuple[Array, Array, int]:
-        """The first id and the number of predictions of each lane, longest first; their window."""
+        """Return first id and number of predictions of each lane, longest first; their window."""
         predicted = len(self.ids) - 1
         if predicted < 1:
             raise DataError("there is no token to predict: the text needs two tokens or more.")
@@ -224,7 +238,7 @@ class Lanes:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A plan over a file that somebody may change: `still` raises once it is not what it was.
+    """A plan over a mapped file that somebody may change: `still` raises once that has happened.
 
     It is asked before a batch is read and after, so that no batch comes from what was changed. The
     length of an epoch is a sort of all units: it is worked out once.
@@ -246,12 +260,15 @@ class Guarded:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         self.still()
-        for work in self.plan.batches(epoch, start):
+        for batch in self.plan.batches(epoch, start):
             self.still()
-            yield work
+            yield batch
             self.still()
 
 
 def _columns(rows: Array) -> Array:
-    """(B, T) rows of ids as (N,) packed columns, step by step."""
+    """Return (B, T) rows of ids as (N,) packed columns, step by step.
+
+    Example: [[1, 2], [3, 4]] -> [1, 3, 2, 4]
+    """
     return np.asarray(rows.T, np.int64).reshape(-1)

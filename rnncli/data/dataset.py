@@ -1,6 +1,6 @@
-"""Data files, open for reading: a corpus as ids in training, validation and test splits.
+"""Opens data files: a corpus as ids in training, validation and test splits.
 
-The arrays stay on the disk, mapped into memory. It does not know of batches or models.
+The arrays stay on the disk, mapped into memory. Nothing here knows of batches or models.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One split: its units, `<s>` and `</s>` with them, one after another.
+    """One split: its units one after another, each with its <s> and </s>.
 
     Unit `u` is ids[starts[u]:starts[u + 1]] and comes from document rows[u]; a stream is one unit
     and has no rows. `chars` and `bytes` measure the original text, `unknown` counts `<unk>`.
@@ -41,7 +41,7 @@ class Split:
 
     @property
     def units(self) -> int:
-        """How many units there are."""
+        """The number of units."""
         return len(self.starts) - 1
 
 
@@ -62,7 +62,7 @@ class Dataset:
 
     @classmethod
     def of(cls, artefact: artefacts.Artefact) -> "Dataset":
-        """Check what a data file holds that was read already, and take its arrays."""
+        """Return the data set of a file that was read already, checked."""
         header, arrays, where = artefact.header, artefact.arrays, artefact.path
         tokenizer = Tokenizer.from_artefact(header, arrays, where)
         parts = header.get("splits")
@@ -77,7 +77,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of vocabulary and training ids: it tells one training text from another."""
+        """SHA-256 (hex) of vocabulary and training ids: it differs between training texts."""
         digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
         for block in blocks(self.splits["train"].ids):
             digest.update(block.tobytes())
@@ -94,7 +94,7 @@ class Dataset:
 
     @property
     def unseen(self) -> int | None:
-        """How many different tokens of the text have no id; None in a file that does not say."""
+        """The number of different tokens without an id; None in a file that does not say."""
         number = self.header.get("unseen")
         return number if type(number) is int and number > 0 else None
 
@@ -102,6 +102,8 @@ class Dataset:
 def _split(
     name: str, part: Any, arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer, where: str
 ) -> Split:
+    """Return a split, from its figures `part` in the header; ArtefactError if they do not fit."""
+
     def check(sound: object, fault: str) -> None:
         if not sound:
             raise ArtefactError(f"{where}: split {name}: {fault}.")
@@ -118,7 +120,7 @@ def _split(
     check(all(_ascending(starts, 0)), "starts are not ascending")
     top = max(int(block.max(initial=0)) for block in blocks(ids))
     check(top < len(tokenizer), f"an id of {top} in a vocabulary of {len(tokenizer)}")
-    if tokenizer.bos is None:
+    if tokenizer.is_stream:
         check(len(rows) == 0 and len(starts) == 2, "a stream has one unit and no rows")
     else:
         check(len(rows) == len(starts) - 1, "rows and starts differ in number")
@@ -131,5 +133,5 @@ def _split(
 
 
 def _ascending(numbers: Ints, step: int) -> Iterator[bool]:
-    """Of each block, whether every number is above the one before it by `step` or more."""
+    """Yield for each block whether every number exceeds the one before it by `step` or more."""
     return (bool((np.diff(block) >= step).all()) for block in blocks(numbers, 1))

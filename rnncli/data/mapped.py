@@ -1,4 +1,4 @@
-"""Going through a memory-mapped array without keeping it in memory. Knows no files."""
+"""Goes through a memory-mapped array without keeping it in memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BLOCK = 1 << 20  # elements at a time
 
 
 def released(array: Array) -> Array:
-    """The same array; if it is mapped, what was read of its file no longer takes memory.
+    """Return the same array; if it is mapped, the pages that were read no longer take memory.
 
-    It comes again as it is used. Without this the pages of a large file stay with the process for
-    as long as nobody else wants memory.
+    They are read again when they are used. Without this the pages of a large file stay with the
+    process for as long as nobody else wants memory.
     """
     base: Any = array
     while isinstance(base, np.ndarray):
@@ -30,7 +30,12 @@ def released(array: Array) -> Array:
 
 
 def blocks(array: Array, overlap: int = 0) -> Iterator[Array]:
-    """A vector in blocks, each with the `overlap` elements before the next; released in between."""
+    """Yield a vector in blocks of BLOCK elements, `overlap` more at the end of each.
+
+    What was read is released after each block.
+
+    Example: [1, 2, 3, 4, 5], blocks of 2, overlap 1 -> [1, 2, 3], [3, 4, 5]
+    """
     for start in range(0, max(1, len(array) - overlap), BLOCK):
         yield array[start : start + BLOCK + overlap]
         released(array)

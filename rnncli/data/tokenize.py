@@ -1,7 +1,8 @@
-"""Documents to a data file.
+"""Turns documents into a data file: `tokenize`, the function behind `rnncli tokenize`.
 
-The documents are read once, to ids on the disk (`spool`), which are then gone through several times
-(`deal`). Memory grows with the number of different tokens alone.
+The documents are read once, to numbers of tokens on the disk (`spool`). Those are then walked
+several times: to draw the splits and count, and for each array (`splits`). Memory grows with the
+number of different tokens alone.
 """
 
 import dataclasses
@@ -14,22 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.data.chunks import Files, spooled
-from rnncli.data.corpus import Document, Skipped
 from rnncli.data.dataset import SPLITS
+from rnncli.data.document import Document, Skipped
 from rnncli.data.splits import SplitSummary, Splitter
 from rnncli.data.spool import Ints, Spooled
 from rnncli.errors import ConfigError, DataError
 from rnncli.files import artefact
 from rnncli.files.atomic import telling
-from rnncli.text.pretokenizer import SPECIALS, Pretokenizer
-from rnncli.text.tokenizer import WORD_VOCABULARY, Tokenizer, Vocabulary
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import SPECIALS
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 SIZES = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)  # for the table
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `tokenize` did, for the report; tokens are counted without `<s>` and `</s>`."""
+    """What `tokenize` did, for the report; tokens are counted without <s> and </s>."""
 
     signature: str
     unit: str
@@ -48,7 +51,7 @@ class Summary:
     skipped: dict[str, tuple[int, str]]  # reason: rows, first place
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain lists and dictionaries."""
+        """Return the same as plain lists and dictionaries."""
         return dataclasses.asdict(self)
 
 
@@ -68,12 +71,12 @@ def tokenize(
     """Write the data file `path` from documents; the vocabulary is that of the training split.
 
     `vocab_size` counts the special tokens (0: no limit; None: 8000 words, all characters, all 256
-    bytes). Tokens rarer than `min_count` become `<unk>`; None means 1, but 2 for words where the
-    vocabulary would hold all of them and leave no `<unk>` to learn from. `vocabulary` reuses that
-    of another tokenizer. Units are dealt out by `seed`, exactly in the shares of `split`; a stream
-    is cut by position. `skipped` tallies what is left out. Of `inputs` the names without folders go
-    into the header. `Files` are read by several processes, if they say so: the same bytes come
-    out. Raises DataError and ConfigError; then no file is written.
+    bytes). Tokens rarer than `min_count` become <unk>; None means 1, but 2 for words where the
+    vocabulary would hold all of them and leave no <unk> to learn from. `vocabulary` reuses that
+    of another tokenizer. The splits are drawn by `seed` and have exactly the shares of `split`; a
+    stream is cut by position. `skipped` tallies what is left out. The names of `inputs`, without
+    folders, go into the header. `Files` may be read by several processes: the bytes are the same.
+    Raises DataError and ConfigError; then no file is written.
     """
     _check_options(rule, vocab_size, min_count, vocabulary, split, seed)
     skipped = Skipped() if skipped is None else skipped
@@ -82,8 +85,8 @@ def tokenize(
         if corpus.tokens == 0:
             blank = f" ({sum(skipped.counts.values())} rows left out)" if skipped.counts else ""
             raise DataError(f"no tokens in the input{blank}.")
-        deal = Splitter(corpus, rule, split, seed)
-        counts = deal.count()
+        splitter = Splitter(corpus, rule, split, seed)
+        counts = splitter.count()
         names = [name for name, share in zip(SPLITS, split, strict=False) if share > 0]
         tokens = corpus.types
         if vocabulary is None:
@@ -100,7 +103,8 @@ def tokenize(
         index = tokenizer.vocabulary.index
         table = np.array([index.get(token, 0) for token in tokens], np.int64)
         held = {name: k for k, name in enumerate(SPLITS) if name in names}
-        splits = {name: deal.summary(k, counts[k], table) for name, k in held.items()}
+        figures = splitter.summaries(counts, table)
+        splits = {name: figures[k] for name, k in held.items()}
         summary = _summary(corpus, tokenizer, counts, table, splits, skipped, min_count)
         header = {
             "tokenizer": tokenizer.to_header(),
@@ -113,21 +117,24 @@ def tokenize(
         arrays: dict[str, NDArray[Any] | artefact.ArrayBlocks] = dict(tokenizer.to_arrays())
         dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
         for name, k in held.items():
-            arrays |= deal.members(name, k, splits[name], table.astype(dtype))
+            arrays |= splitter.members(name, k, splits[name], table.astype(dtype))
         artefact.write(path, "data", header, arrays)
     return summary
 
 
 def _unseen(counts: Ints, table: Ints) -> int:
-    """How many different tokens of the text have no id."""
+    """Return the number of different tokens of the text that have no id."""
     first = len(SPECIALS)
     return int(np.count_nonzero((table[first:] == 0) & counts[:, first:].any(axis=0)))
 
 
 def _min_count(counts: Collection[int], rule: Pretokenizer, size: int | None) -> int:
-    """2 if every word had a place although some were seen once, and some more often; else 1."""
-    room = (WORD_VOCABULARY if size is None else size) - len(rule.specials)
-    spare = rule.level == "word" and len(counts) <= room
+    """Return 2 if every word had a place although some were seen once, and some more often; else 1.
+
+    At a level whose vocabulary has no limit of its own there is nothing rare to leave out.
+    """
+    limit = rule.row.vocab_size
+    spare = limit > 0 and len(counts) <= (limit if size is None else size) - len(rule.specials)
     return 2 if spare and min(counts) == 1 < max(counts) else 1
 
 

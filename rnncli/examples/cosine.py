@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Config, Model, Steps
-from rnncli.nn.optim import RULES, update
+from rnncli.nn.optim import UpdateStep, new_slots, update
 from rnncli.nn.threads import one_blas_thread
 
 Array = NDArray[Any]
@@ -60,7 +60,7 @@ def lesson(seed: int = 0, steps: int = 1000) -> Lesson:
     recipe = Recipe(optimizer="adagrad", lr=0.1)
     model, rng = Model.initial(config, seed), np.random.default_rng(seed)
     gradient = model.params.like()
-    slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, gradient.flat)
 
     x, y = windows(0, LEARN)
     unseen, truth = windows(LEARN + T, TRY)
@@ -68,9 +68,7 @@ def lesson(seed: int = 0, steps: int = 1000) -> Lesson:
     for step in range(1, steps + 1):
         pick = rng.integers(LEARN, size=B)
         model.gradients(batch(x[:, pick], y[pick]), model.zero_state(B), gradient)
-        update(
-            recipe.update_rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe
-        )
+        update(recipe, model.params.flat, gradient.flat, slots, UpdateStep(step, recipe.rate))
     said = answers(model, unseen)
     return Lesson(before, _error(said, truth), truth, said)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Config, Model, pack, pad
-from rnncli.nn.optim import RULES, update
+from rnncli.nn.optim import UpdateStep, new_slots, update
 from rnncli.nn.threads import one_blas_thread
 
 Array = NDArray[Any]
@@ -79,13 +79,11 @@ def lesson(bidirectional: bool, seed: int = 0, steps: int = 200) -> Lesson:
     recipe = Recipe(optimizer="adam", lr=0.02)
     model, rng = Model.initial(config, seed), np.random.default_rng(seed)
     gradient = model.params.like()
-    slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, gradient.flat)
     for step in range(1, steps + 1):
         work = batch([sentence(rng) for _ in range(32)])
         model.gradients(work, model.zero_state(work.steps.B), gradient)
-        update(
-            recipe.update_rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe
-        )
+        update(recipe, model.params.flat, gradient.flat, slots, UpdateStep(step, recipe.rate))
     test = batch([sentence(rng) for _ in range(500)])
     return Lesson(model, float(np.mean(tags(model, test) == test.y)))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Config, Model, Steps, gradient_by_lag
-from rnncli.nn.optim import RULES, clip_norm, update
+from rnncli.nn.optim import UpdateStep, clip_norm, new_slots, update
 from rnncli.nn.threads import one_blas_thread
 
 Array = NDArray[Any]
@@ -39,15 +39,13 @@ def lesson(cell: str, seed: int = 0, steps: int = 300) -> Array:
     config, recipe = Config(inputs=8, cell=cell, hidden=32), Recipe(optimizer="adam", lr=0.01)
     model, rng = Model.initial(config, seed), np.random.default_rng(seed)
     gradient = model.params.like()
-    slots = {name: np.zeros_like(gradient.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, gradient.flat)
     for step in range(1, steps + 1):
         ids = texts(rng)
         work = Batch(ids[:-1].reshape(-1), ids[1:].reshape(-1), Steps.dense(len(ids) - 1, B))
         model.gradients(work, model.zero_state(B), gradient)
         clip_norm(gradient.flat, recipe.clip)
-        update(
-            recipe.update_rule, model.params.flat, gradient.flat, slots, recipe.rate, step, recipe
-        )
+        update(recipe, model.params.flat, gradient.flat, slots, UpdateStep(step, recipe.rate))
     return gradient_by_lag(model, texts(rng))
 
 

@@ -1,14 +1,13 @@
-"""The .npz files of rnncli: a crash while writing cannot break them, damage cannot pass the reader.
+"""Reads and writes the .npz files of rnncli: a crash cannot break one, and damage is always found.
 
 A file is an uncompressed zip of .npy members; `np.load` opens it. The last member, `meta.npy`, is
 text: the sha256 of a JSON object, a newline, the object (format, version, kind, arrays, header).
 The bytes are canonical: the reader works out what the writer would have written and compares.
 A later format keeps the place and the form of `meta.npy`, so that its version can be read.
-This module reads files and has `atomic` write them; it does not know what arrays or header mean.
+This module does not know what the arrays or the header mean.
 """
 
 import hashlib
-import json
 import math
 import mmap
 import os
@@ -17,15 +16,14 @@ import stat
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnncli.errors import ArtefactError, ChangedError, shown
 from rnncli.files.atomic import Put, replacing, telling
+from rnncli.files.canonical import JSON, dumps, loads
 from rnncli.files.container import ALIGN, CENTRAL, END, END64, FULL, LOCATOR, MARK, Member, tail
-
-JSON: TypeAlias = Any  # null, bool, int, float, str, and lists and string-keyed dicts of them
 
 FORMAT = "rnncli"
 VERSION = 1
@@ -36,14 +34,14 @@ KINDS = {  # kind: the command that makes it
 DTYPES = ("|b1", "|u1", "<u2", "<u4", "<i2", "<i4", "<i8", "<f4", "<f8")
 MAX_MEMBERS = 1024
 MAX_META = 8 << 20  # bytes
-MAX_VALUES = 500_000  # in the JSON: a value of 3 bytes can take 100 in memory
+MAX_VALUES = 500_000  # in it
 
 _NAME = re.compile(r"(?!meta$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?<!\.npy)")
 _BLOCK = 1 << 20
 
 
 class ArrayBlocks(NamedTuple):
-    """A member written as its blocks come; together they hold exactly `shape`, in C order."""
+    """An array that is written block by block; together they hold exactly `shape`, in C order."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -51,14 +49,14 @@ class ArrayBlocks(NamedTuple):
 
 
 def _as_it_was() -> None:
-    """Say nothing: arrays in memory cannot change under their readers."""
+    """Do nothing: arrays in memory do not change with their file."""
 
 
 class Artefact(NamedTuple):
     """A file that was read and checked; the arrays are in the order of the file.
 
-    `still` raises a ChangedError once a mapped file is not what it was: whoever maps a file calls
-    it before and after what it reads.
+    `still` raises a ChangedError once a mapped file is no longer what it was. Whoever reads mapped
+    arrays calls it before and after.
     """
 
     path: str
@@ -70,32 +68,8 @@ class Artefact(NamedTuple):
     still: Callable[[], None] = _as_it_was
 
 
-# --- the header ---
-
-
-def _dumps(value: JSON) -> bytes:
-    text = json.dumps(
-        value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-    )
-    return text.encode()
-
-
-def _loads(text: bytes) -> JSON:
-    """The value of canonical JSON of bounded size; anything else is a ValueError."""
-    if len(text) > MAX_META or sum(text.count(mark) for mark in b"[{,:") > MAX_VALUES:
-        raise ValueError("the header is too large")
-    try:
-        value = json.loads(text)
-        # Bars NaN, 1e999, lone surrogates, keys that are not strings, and keys that come twice.
-        if _dumps(value) != text:
-            raise ValueError("the header is not canonical JSON")
-    except RecursionError:
-        raise ValueError("the header is nested too deeply") from None
-    return value
-
-
 def _octets(array: np.ndarray) -> memoryview:
-    """The memory of a C-ordered array; of one without elements too, unlike `memoryview.cast`."""
+    """Return the bytes of a C-ordered array, which may be empty (unlike for `memoryview.cast`)."""
     return array.reshape(-1).view(np.uint8).data
 
 
@@ -110,9 +84,9 @@ def write(
 ) -> None:
     """Write a file whole or not at all; it replaces an older one only when it is on the disk.
 
-    The header is taken after the last block has come. The same input gives the same bytes.
-    A name, dtype or number of elements that does not fit is a ValueError, a trouble of the
-    file system an ArtefactError; what was there before is then still there.
+    The same input gives the same bytes. The header is read after the last block, so that making the
+    blocks may still change it. A name, dtype or number of elements that does not fit is a
+    ValueError, a failure of the file system an ArtefactError; the older file then stays.
     """
     if kind not in KINDS:
         raise ValueError(f"no kind of file: {kind!r}")
@@ -127,8 +101,8 @@ def write(
             members.append(member)
             table[name] = {"dtype": member.dtype, "shape": member.shape, "sha256": sha256}
         meta = {"format": FORMAT, "version": VERSION, "kind": kind, "arrays": table}
-        text = _dumps({**meta, "header": dict(header)})
-        _loads(text)  # what could not be read again is not written
+        text = dumps({**meta, "header": dict(header)})
+        loads(text, MAX_META, MAX_VALUES)  # what could not be read again is not written
         text = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
         letters = np.frombuffer(text, np.uint8)
         stream = ArrayBlocks(letters.dtype, letters.shape, [letters])
@@ -137,7 +111,7 @@ def write(
 
 
 def _stream(name: str, array: np.ndarray | ArrayBlocks) -> ArrayBlocks:
-    """`array` as little-endian blocks of a dtype, shape and name that the format has."""
+    """Return an array as little-endian blocks; ValueError for a name or form that cannot be."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"no name for an array: {name!r}")
     if isinstance(array, np.ndarray):
@@ -150,6 +124,7 @@ def _stream(name: str, array: np.ndarray | ArrayBlocks) -> ArrayBlocks:
 
 
 def _fits(dtype: JSON, shape: JSON) -> bool:
+    """Return whether the format has such arrays."""
     return (
         type(dtype) is str
         and dtype in DTYPES
@@ -161,7 +136,7 @@ def _fits(dtype: JSON, shape: JSON) -> bool:
 
 
 def _put_member(put: Put, name: str, stream: ArrayBlocks, offset: int) -> tuple[Member, str]:
-    """Write one member at `offset`; returns it and the sha256 of its data."""
+    """Write one member at `offset`; return it and the sha256 (hex) of its data."""
     member = Member(name, stream.dtype.str, stream.shape, offset)
     put(member.head, offset)
     at, end, crc, digest = member.start, member.end, zlib.crc32(member.npy), hashlib.sha256()
@@ -195,7 +170,7 @@ class _File(NamedTuple):
     size: int
 
     def bytes(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, which must lie in the file."""
+        """Return the bytes from `start` to `end`; ArtefactError unless they lie in the file."""
         if not 0 <= start <= end <= self.size:
             raise self.damaged("its parts do not fit its size")
         out = bytearray(end - start)
@@ -203,6 +178,7 @@ class _File(NamedTuple):
         return bytes(out)
 
     def fill(self, out: memoryview, start: int) -> None:
+        """Read the bytes from `start` on into `out`."""
         with telling(self.path, "read"):
             while out:
                 done = os.preadv(self.descriptor, [out], start)
@@ -211,19 +187,21 @@ class _File(NamedTuple):
                 out, start = out[done:], start + done
 
     def error(self, text: str) -> ArtefactError:
+        """Return an error that names the file."""
         return ArtefactError(f"{shown(self.path, 300)}: {text}.")
 
     def damaged(self, what: str) -> ArtefactError:
+        """Return the error of a file that `write` did not write."""
         return self.error(f"damaged: {what}. Restore it or make it again")
 
 
 def read(
     path: str | os.PathLike[str], kind: str | None = None, *, mapped: bool = False
 ) -> Artefact:
-    """Read a file and check every byte of it, of the wanted `kind` if one is given.
+    """Read a file and check every byte of it; ArtefactError for what `write` did not write.
 
-    `mapped` arrays are read-only views of the file on the disk, and stay what they are when
-    another file takes its name. ArtefactError for anything that `write` did not write.
+    A file of another kind than `kind` is refused. `mapped` arrays are read-only views of the file
+    on the disk, and stay what they are when another file takes its name.
     """
     path = os.fspath(path)
     with telling(path, "read"):
@@ -251,10 +229,10 @@ def read(
 
 
 class _Unchanged:
-    """Raises a ChangedError once a mapped file is not what it was when it was read.
+    """Raises a ChangedError once a mapped file is no longer what it was when it was read.
 
-    Size and time of change say so at once; where the time alone differs, its checksums decide.
-    To touch what a mapped file has lost ends the process by a signal, SIGBUS.
+    Another size says so at once; where only the time of change differs, the checksums decide.
+    (A process that touches a page which a mapped file has lost is ended by a signal, SIGBUS.)
     """
 
     def __init__(
@@ -285,7 +263,7 @@ class _Unchanged:
 
 
 def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]]:
-    """The members and the meta object of a file in which only data can still be wrong."""
+    """Return the members and the meta object; only the data of the file is not checked yet."""
     if not file.size:
         raise file.error("an empty file")
     head = file.bytes(0, min(file.size, 256))
@@ -303,7 +281,7 @@ def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]
     if letters[:65] != hashlib.sha256(text).hexdigest().encode() + b"\n":
         raise file.damaged("its header has another checksum")
     try:
-        meta = _loads(text)
+        meta = loads(text, MAX_META, MAX_VALUES)
     except ValueError as error:
         raise file.damaged(str(error)) from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -327,7 +305,7 @@ def _parse(file: _File, kind: str | None) -> tuple[list[Member], dict[str, JSON]
 
 
 def _directory(file: _File) -> tuple[int, list[tuple[str, int]], int]:
-    """Where the central directory begins, the names and CRCs in it, the size of the last member."""
+    """Return where the directory begins, its names and CRCs, and the size of the last member."""
     torn = file.damaged("its end is missing, or something was added")
     end = file.size - END.size
     magic, *_, length, start, _ = END.unpack(file.bytes(end, file.size))
@@ -384,7 +362,7 @@ def _check_meta(file: _File, meta: dict[str, JSON], kind: str | None) -> None:
 
 
 def _array(file: _File, member: Member, sha256: JSON, mapped: mmap.mmap | None) -> np.ndarray:
-    """The data of one member, checked; read through the descriptor even when they are mapped."""
+    """Return the data of one member, checked by reading the file even where it is mapped."""
     out = None
     if mapped is None or not member.nbytes:
         array = np.empty(member.shape, member.dtype)

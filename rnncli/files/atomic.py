@@ -1,8 +1,8 @@
-"""Writing a file whole or not at all: a kill, a full disk or a power cut leaves the old one.
+"""Writes a file whole or not at all: a kill, a full disk or a power cut leaves the old one.
 
-A temporary in the same folder, written, synced, put in the place of the target by one rename, and
-the folder synced. POSIX: locks tell a live temporary from a dead one, and keep two processes off
-one file. Knows nothing of formats.
+The new bytes go to a temporary file in the same folder, which is synced to the disk, takes the name
+of the target by one rename, and the folder is synced too. Locks (POSIX) show whether the owner of a
+temporary file is alive, and keep two processes off one file. Nothing here knows of formats.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _claims: set[int] = set()  # descriptors of the locks that this process holds
 
 @contextlib.contextmanager
 def telling(path: str, doing: str) -> Iterator[None]:
-    """Turn the trouble of the file system into one line."""
+    """Turn an OSError into an ArtefactError of one line: the path, what failed, and why."""
     try:
         yield
     except OSError as error:
@@ -67,10 +67,10 @@ def replacing(path: str) -> Iterator[Put]:
 
 @contextlib.contextmanager
 def claimed(path: str) -> Iterator[None]:
-    """Hold `path` against all other processes that claim it; ArtefactError where one has it.
+    """Claim `path` for this process; ArtefactError where another one has claimed it.
 
-    The lock is on a file beside it, as the file itself is replaced meanwhile. It goes with the
-    process, however that ends; the empty file that a killed one leaves is taken over by the next.
+    The lock is on a file next to it, as the file itself is replaced meanwhile. The lock ends with
+    the process, however that ends; the empty file that a killed one leaves serves the next one.
     """
     folder, name = os.path.split(os.path.realpath(path))
     place = os.path.join(folder, f".{name[:50]}.rnncli-lock-{zlib.crc32(os.fsencode(name)):08x}")
@@ -84,14 +84,16 @@ def claimed(path: str) -> Iterator[None]:
                 raise ArtefactError(f"{shown(path, 300)}: {taken}.")
             with telling(path, "lock"):
                 try:
-                    ours = os.fstat(file).st_nlink > 0  # whoever had it before may have removed it
+                    exists = (
+                        os.fstat(file).st_nlink > 0
+                    )  # whoever had it before may have removed it
                 except BaseException:
                     os.unlink(place)
                     raise
         except BaseException:
             os.close(file)
             raise
-        if ours:
+        if exists:
             break
         os.close(file)
     _claims.add(file)
@@ -105,7 +107,7 @@ def claimed(path: str) -> Iterator[None]:
 
 
 def _disown() -> None:
-    """A worker forked from the process that holds a lock must not keep it for longer than that."""
+    """Close the locks of the parent in a worker that was just forked: they end with the parent."""
     while _claims:
         os.close(_claims.pop())
 
@@ -114,7 +116,7 @@ os.register_at_fork(after_in_child=_disown)
 
 
 def _mode(path: str, target: str) -> int | None:
-    """The permissions of the file to be replaced, None where there is none yet."""
+    """Return the permissions of the file to be replaced, None where there is none yet."""
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
@@ -125,7 +127,7 @@ def _mode(path: str, target: str) -> int | None:
 
 
 def _create(prefix: str, mode: int) -> tuple[str, int]:
-    """A new temporary, locked for as long as it is open: path and descriptor."""
+    """Create a temporary file, locked for as long as it is open; return path and descriptor."""
     while True:
         path = f"{prefix}{os.getpid()}-{os.urandom(4).hex()}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
@@ -142,7 +144,7 @@ def _create(prefix: str, mode: int) -> tuple[str, int]:
 
 
 def _locked(file: int) -> bool | None:
-    """Lock an open file; False if another holds it, None on a file system without locks."""
+    """Lock an open file; return False if another holds it, None where there are no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -153,12 +155,15 @@ def _locked(file: int) -> bool | None:
 
 
 def _prefix(target: str) -> str:
-    """How the names of the temporaries of a file begin."""
+    """Return how the names of the temporary files of a file begin.
+
+    Example: "out/model.npz" -> ".model.npz.rnncli-tmp-"
+    """
     return f".{os.path.basename(target)[:50]}.rnncli-tmp-"
 
 
 def sweep(path: str) -> None:
-    """Remove what killed processes left of `path`: the temporaries that nobody holds a lock on."""
+    """Remove the temporary files of `path` that killed processes left: those without a lock."""
     target = os.path.realpath(path)
     folder, prefix = os.path.dirname(target), _prefix(target)
     for name in os.listdir(folder):

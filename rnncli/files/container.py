@@ -1,7 +1,7 @@
-"""The bytes of an .npz file that are not data: an uncompressed zip whose arrays are aligned.
+"""Makes the bytes of an .npz file that are not data: an uncompressed zip whose arrays are aligned.
 
 They follow from names, dtypes, shapes and checksums alone, so that a reader can work out what the
-writer would have written. Knows no files, and not what the arrays mean.
+writer would have written. Nothing here reads a file or knows what the arrays mean.
 """
 
 import math
@@ -34,6 +34,7 @@ class Member(NamedTuple):
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its data."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
@@ -45,7 +46,7 @@ class Member(NamedTuple):
 
     @property
     def head(self) -> bytes:
-        """All that stands before the data: local header and .npy header."""
+        """All that comes before the data: local header and .npy header."""
         name, npy = f"{self.name}.npy".encode(), self.npy
         size = len(npy) + self.nbytes
         wide = size >= _ZIP64
@@ -59,10 +60,12 @@ class Member(NamedTuple):
 
     @property
     def start(self) -> int:
+        """Where its data begins."""
         return self.offset + len(self.head)
 
     @property
     def end(self) -> int:
+        """Where its data ends, and the next member begins."""
         return self.start + self.nbytes
 
     @property
@@ -81,7 +84,7 @@ class Member(NamedTuple):
 
 
 def tail(members: list[Member]) -> bytes:
-    """The central directory and the end records."""
+    """Return the central directory and the end records."""
     directory = b"".join(member.entry for member in members)
     count, size, start = len(members), len(directory), members[-1].end
     end64 = b""

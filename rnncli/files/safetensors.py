@@ -1,9 +1,9 @@
-"""The .safetensors container (huggingface/safetensors, format 0.x): written and read by us.
+"""Reads and writes .safetensors files (huggingface/safetensors, format 0.x).
 
 Eight bytes hold the length of a JSON header, little-endian; the header gives each tensor's dtype,
 shape and place, and `__metadata__` texts by name; the data follows without a gap. There is no
 checksum: the reader finds a file that is cut, padded or self-contradictory, not a flipped bit.
-Knows nothing of what the tensors mean.
+Nothing here knows what the tensors mean.
 """
 
 import json
@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ArtefactError, shown
 from rnncli.files.atomic import replacing, telling
+from rnncli.files.canonical import bounded
 
 Array = NDArray[Any]
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # in the order of the data
-MAX_HEADER = 16 << 20  # bytes
-MAX_VALUES = 2_000_000  # in the JSON: a value of 3 bytes can take 100 in memory
+MAX_HEADER = 16 << 20  # bytes; its metadata may hold a vocabulary, unlike those of artefacts
+MAX_VALUES = 2_000_000  # in it
 
 
 def write(
     path: str | os.PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str]
 ) -> None:
-    """Write float32 and float64 tensors whole or not at all, each as the official writer has it.
+    """Write float32 and float64 tensors whole or not at all, in the layout of the official writer.
 
     A header that could not be read again is an ArtefactError; the file that was there stays.
     """
@@ -59,7 +60,7 @@ def write(
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """The tensors, half precision as float32, and the metadata of a file.
+    """Return the tensors of a file, half precision as float32, and its metadata.
 
     ArtefactError, which names the file, for anything that is not a sound file of float tensors.
     """
@@ -106,13 +107,11 @@ _Entry = tuple[str, tuple[int, ...], int, int]  # dtype, shape, first byte, one 
 
 
 def _header(text: bytes, path: str) -> tuple[dict[str, _Entry], dict[str, str]]:
-    """The entries and the metadata of a header, each of the form that the format has."""
-    if len(text) > MAX_HEADER or sum(text.count(mark) for mark in b"[{,:") > MAX_VALUES:
-        raise _error(path, "its header is too large")
+    """Return the entries and the metadata of a header; ArtefactError if it is not sound."""
     try:
-        table = json.loads(text.decode(), object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise _error(path, "damaged: its header is not JSON with each name once") from None
+        table = bounded(text, MAX_HEADER, MAX_VALUES, _once)
+    except ValueError as error:
+        raise _error(path, f"damaged: {error}") from None
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(type(v) is str for v in metadata.values()):
         raise _error(path, "damaged: its metadata are not texts by name")
@@ -132,10 +131,10 @@ def _header(text: bytes, path: str) -> tuple[dict[str, _Entry], dict[str, str]]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no name comes twice."""
+    """Return the dictionary of a JSON object; ValueError if a name comes twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a name comes twice")
+        raise ValueError("a name comes twice in its header")
     return values
 
 

@@ -134,7 +134,7 @@ class Sampler:
     ) -> None:  # fmt: skip
         keep_memory()
         self.scored = scored
-        terms = terms.fitted(tokenizer.pretokenizer.level)
+        terms = terms.fitted(tokenizer.pretokenizer.row.length)
         self.length = terms.length or 1
         self.reader, self.tokenizer, self.terms, self.seed = reader, tokenizer, terms, seed
         self.guard, self.certain = guard, filters.temperature == 0
@@ -144,9 +144,8 @@ class Sampler:
         self.match = Pattern(terms.match) if terms.match else None
         self.wanted = required_ids(tokenizer, terms.must_include)
         never = {*filters.banned, *banned_ids(tokenizer, terms.ban)}
-        if (
-            terms.match and tokenizer.pretokenizer.level == "byte"
-        ):  # a character has to be whole to match
+        row = tokenizer.pretokenizer.row
+        if terms.match and row.partial:  # a character has to be whole to match
             never.update(id for t, id in tokenizer.vocabulary.index.items() if not t.isascii())
         if tokenizer.bos is not None:
             never.add(tokenizer.bos)
@@ -159,9 +158,7 @@ class Sampler:
         )
         if len(self.late.banned) == len(tokenizer):
             raise ConfigError("ban leaves no token to write.")
-        self.space = (
-            " " if tokenizer.pretokenizer.level == "word" else ""
-        )  # between prefix and text
+        self.space = row.separator  # between prefix and text
 
     def start(self, prefix: str) -> Start:
         """Read a prefix."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rnncli.generation.pattern import Pattern
 from rnncli.lm.mixture import States
-from rnncli.text.detokenizer import Decoder
+from rnncli.text.levels import Decoder
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]

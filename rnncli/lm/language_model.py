@@ -22,7 +22,8 @@ from rnncli.config.recipe import Recipe
 from rnncli.config.settings import Settings
 from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.files import artefact as artefacts
-from rnncli.nn.model import Model, shapes
+from rnncli.nn.layout import shapes
+from rnncli.nn.model import Model
 from rnncli.nn.optim import RULES
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
@@ -156,7 +157,7 @@ def run_of(artefact: artefacts.Artefact, language: LanguageModel) -> TrainRun:
     model = language.model
     vector = _flat(arrays, "run.params", model, where)
     run = TrainRun(Model(model.config, model.params.like(vector)), recipe, **values)
-    names = [*RULES[recipe.update_rule].slots, *(["average"] if run.averaged else [])]
+    names = [*RULES[recipe.optimizer].slots, *(["average"] if run.averaged else [])]
     run.slots = {name: _flat(arrays, f"run.slot.{name}", model, where) for name in names}
     if math.isfinite(run.best_nats):
         run.best = model.params.flat
@@ -180,7 +181,7 @@ def from_parts(header: Mapping[str, Any], arrays: Mapping[str, Array], where: st
     """
     tokenizer = Tokenizer.from_artefact(header, arrays, where)
     config = _settings(Config, header.get("config"), where)
-    if config.inputs != len(tokenizer) or config.head != "tokens":
+    if config.inputs != len(tokenizer) or not config.is_language_model:
         raise ArtefactError(f"{where}: damaged: network and vocabulary do not belong together.")
     layout = shapes(config)
     dtype = next((arrays[name].dtype for name in layout if name in arrays), np.dtype(np.float32))

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Params, State, Steps
-from rnncli.nn.head import logits
 from rnncli.nn.incremental import Single
 from rnncli.nn.threads import Threads
 
@@ -71,7 +70,7 @@ class Mixture:
             read = [m.features(window, s, steps) for m, s in zip(self.models, states, strict=True)]
             states = tuple(state for _, state in read)
         zs = [
-            logits(np.ascontiguousarray(top[:, -1:]), *model.head).T
+            model.logits(np.ascontiguousarray(top[:, -1:])).T
             for model, (top, _) in zip(self.models, read, strict=True)
         ]
         return self._mixed(zs, 1), states

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rnncli.config.network import Config
 from rnncli.look.inspection import describe
+from rnncli.nn.cost import flops
 
 
 def compare(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -39,20 +41,14 @@ def _differing(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
     history, run = found["history"], found.get("run", {})
     best = min((row["valid"] for row in history if "valid" in row), default=None)
-    count = found["parameters"]["count"]
     tokens = run.get("tokens")
-    looked_up = {"embed.W", *(["rnn.0.fwd.Wx"] if not found["config"]["embed"] else [])}
-    if found["config"]["tied"]:
-        looked_up.discard("embed.W")  # it is the output layer's matrix, too
-    table = found["parameters"]["arrays"]
-    idle = sum(math.prod(row["shape"]) for row in table if row["name"] in looked_up)
+    operations = sum(flops(Config.from_json(found["config"])).values())
     return {
-        "parameters": count,
+        "parameters": found["parameters"]["count"],
         "steps": run.get("step", history[-1]["step"] if history else None),
         "epochs": run.get("epoch", history[-1]["epoch"] if history else None),
         "tokens": tokens,
-        # two a parameter forward and four backward; a row that is looked up costs nothing
-        "flops": None if tokens is None else 6 * (count - idle) * tokens,
+        "flops": None if tokens is None else operations * tokens,
         "best": best,
         "perplexity": math.exp(best) if best is not None and best < 700 else None,
         "ended": run.get("finished") or None,

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnncli.config.network import Config
     from rnncli.nn.lag import gradient_by_lag
-    from rnncli.nn.model import Gradient, Model, shapes
+    from rnncli.nn.layout import shapes
+    from rnncli.nn.model import Gradient, Model
     from rnncli.nn.packed import Batch, Packed, Steps, pack, pad, unpack
     from rnncli.nn.params import Params
     from rnncli.nn.stack import State
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Batch": "nn.packed", "Config": "config.network", "Gradient": "nn.model", "Model": "nn.model",
     "Packed": "nn.packed", "Params": "nn.params", "State": "nn.stack", "Steps": "nn.packed",
-    "gradient_by_lag": "nn.lag", "pack": "nn.packed", "pad": "nn.packed", "shapes": "nn.model",
+    "gradient_by_lag": "nn.lag", "pack": "nn.packed", "pad": "nn.packed", "shapes": "nn.layout",
     "unpack": "nn.packed",
 }  # fmt: skip
 

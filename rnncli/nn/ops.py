@@ -1,4 +1,4 @@
-"""Stateless pairs, forward and backward: row gather, dropout, layer norm, squared error.
+"""Stateless pairs, forward and backward: row gather, dropout, layer norm.
 
 Arrays are feature-major: (features, N). The two `add_...` add to the parameter gradient that they
 are given, for a caller that meets one parameter many times. This module knows nothing of time.
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rnncli.nn.packed import Steps
 
 Array = NDArray[Any]
 
@@ -77,7 +79,15 @@ def add_layer_norm_backward(dout: Array, cache: tuple[Array, Array, Array], dgai
     return np.asarray((dunit - dunit.mean(axis=0) - unit * along) * scale)
 
 
-def squared_error(prediction: Array, target: Array) -> tuple[Array, Array]:
-    """Half the squared error of each column of (K, N), in the place of nats, and its gradient."""
-    error = prediction - target
-    return 0.5 * np.einsum("kn,kn->n", error, error), error
+def mean_square_change(x: Array, steps: Steps) -> tuple[float, Array]:
+    """Return the mean square of the change of x (F, N) from step to step, and its gradient."""
+    slope = np.zeros_like(x)
+    count, total = len(x) * (steps.N - steps.B), 0.0
+    for before, now in zip(steps.columns, steps.columns[1:], strict=False):
+        n = now.stop - now.start
+        before = slice(before.start, before.start + n)
+        change = x[:, now] - x[:, before]
+        total += float(np.sum(change * change))
+        slope[:, now] += change
+        slope[:, before] -= change
+    return total / count, slope * x.dtype.type(2 / count)

@@ -1,4 +1,4 @@
-"""Update rules on flat vectors, gradient clipping, and learning-rate schedules.
+"""Update rules on flat vectors, and gradient clipping.
 
 A rule is a pure description; what it remembers (its slots) are vectors with the parameters' layout,
 held by the caller, so that a checkpoint is one array a slot. Knows nothing of layers.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.recipe import Recipe
+from rnncli.nn.params import Matrix
 
 Array = NDArray[Any]
 Slots = Mapping[str, Array]
@@ -22,12 +22,22 @@ Slots = Mapping[str, Array]
 PIECE = 1 << 16  # elements: vectors are walked in pieces, so that temporaries stay in the cache
 
 
-@dataclass(frozen=True)
-class UpdateRule:
-    """One step of one piece: p and the slots are changed in place."""
+class UpdateRule(NamedTuple):
+    """One row of the table of update rules.
+
+    slots: the names of what the rule remembers, a vector each.
+    step: takes one step of a piece, (p, g, slots, rate, step from 1, recipe), in place.
+    decoupled: weight decay shrinks the weights at each step; else it is added to the gradient.
+    matrix: takes one step of a whole matrix, (p, g, mean, rate, recipe), in place; with it `step`
+        is for all other parameters: biases, gains and token tables.
+    averaged: the result is the mean of the parameters once validation no longer improves.
+    """
 
     slots: tuple[str, ...]
     step: Callable[[Array, Array, tuple[Array, ...], float, int, Recipe], None]
+    decoupled: bool = False
+    matrix: Callable[[Array, Array, Array, float, Recipe], None] | None = None
+    averaged: bool = False
 
 
 def _sgd(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
@@ -99,22 +109,8 @@ def _adamw(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recip
     _adam(p, g, s, lr, t, k)
 
 
-RULES = {
-    "sgd": UpdateRule((), _sgd),
-    "momentum": UpdateRule(("velocity",), _momentum),
-    "nesterov": UpdateRule(("velocity",), _nesterov),
-    "adagrad": UpdateRule(("square",), _adagrad),
-    "adadelta": UpdateRule(("square", "change"), _adadelta),
-    "rmsprop": UpdateRule(("square",), _rmsprop),
-    "adam": UpdateRule(("mean", "square"), _adam),
-    "adamw": UpdateRule(("mean", "square"), _adamw),
-    # Biases, gains and token tables use adamw; matrices use `muon`.
-    "muon": UpdateRule(("mean", "square"), _adamw),
-}
-
-
 def orthogonalised(g: Array) -> Array:
-    """U V' of g = U S V', nearly: singular values from 1/300 of the norm on come to 0.7 to 1.2.
+    """Return nearly U V' of g = U S V': singular values above 1/300 of the norm come to 0.7 to 1.2.
 
     Five Newton-Schulz steps, x <- a x + b (x x') x + c (x x')^2 x, with the coefficients of Jordan
     et al. 2024, "Muon: an optimizer for hidden layers in neural networks". g (rows, columns).
@@ -136,7 +132,7 @@ def orthogonalised(g: Array) -> Array:
 
 
 def muon(p: Array, g: Array, mean: Array, lr: float, k: Recipe) -> None:
-    """A step of one matrix (rows, columns), in place: Nesterov's momentum, made orthogonal.
+    """Take a step of one matrix (rows, columns), in place: Nesterov's momentum, made orthogonal.
 
     The length of the step is that of adam (Liu et al. 2025, "Muon is scalable", equation 4).
     """
@@ -147,11 +143,26 @@ def muon(p: Array, g: Array, mean: Array, lr: float, k: Recipe) -> None:
     p -= p.dtype.type(lr * 0.2 * math.sqrt(max(p.shape))) * orthogonalised(ahead)
 
 
-class Matrix(NamedTuple):
-    """A run of the flat vector that is a matrix."""
+RULES = {
+    "sgd": UpdateRule((), _sgd),
+    "momentum": UpdateRule(("velocity",), _momentum),
+    "nesterov": UpdateRule(("velocity",), _nesterov),
+    "adagrad": UpdateRule(("square",), _adagrad),
+    "adadelta": UpdateRule(("square", "change"), _adadelta),
+    "rmsprop": UpdateRule(("square",), _rmsprop),
+    "adam": UpdateRule(("mean", "square"), _adam),
+    "adamw": UpdateRule(("mean", "square"), _adamw, decoupled=True),
+    "muon": UpdateRule(("mean", "square"), _adamw, decoupled=True, matrix=muon),
+    "asgd": UpdateRule((), _sgd, averaged=True),
+}
 
-    place: slice
-    shape: tuple[int, int]
+
+def new_slots(recipe: Recipe, params: Array) -> dict[str, Array]:
+    """Return what the recipe's rule remembers before its first step: zeros like `params` (M,).
+
+    Example: adam -> {"mean": zeros, "square": zeros}
+    """
+    return {name: np.zeros_like(params) for name in RULES[recipe.optimizer].slots}
 
 
 class UpdatePart(NamedTuple):
@@ -162,7 +173,7 @@ class UpdatePart(NamedTuple):
 
 
 def update_parts(size: int, matrices: Sequence[Matrix], count: int) -> list[UpdatePart]:
-    """All of `size` parameters in `count` shares of like work."""
+    """Cut all of `size` parameters into `count` parts of like work."""
     pieces = -(-size // PIECE)
     ends = [min(size, PIECE * (pieces * k // count)) for k in range(count + 1)]
     out: list[tuple[list[slice], list[Matrix]]] = [([], []) for _ in range(count)]
@@ -180,16 +191,29 @@ def update_parts(size: int, matrices: Sequence[Matrix], count: int) -> list[Upda
     return [UpdatePart(*one) for one in out]
 
 
-def update(
-    rule: str, params: Array, grads: Array, slots: Slots, lr: float, t: int, recipe: Recipe,
-    factor: float = 1.0, limit: float = 0.0, share: UpdatePart | None = None,
-) -> None:  # fmt: skip
-    """Step t (from 1) of a rule on flat vectors (M,), in place; `grads` may be overwritten.
+class UpdateStep(NamedTuple):
+    """What is known of a step beside the recipe.
 
     The gradient is first multiplied by `factor`, and its elements cut to [-limit, limit].
     """
-    names, step = RULES[rule].slots, RULES[rule].step
-    decay = 0.0 if rule in ("adamw", "muon") else recipe.weight_decay
+
+    number: int  # from 1
+    rate: float
+    factor: float = 1.0
+    limit: float = 0.0  # 0: none
+
+
+def update(
+    recipe: Recipe, params: Array, grads: Array, slots: Slots, step: UpdateStep,
+    part: UpdatePart | None = None,
+) -> None:  # fmt: skip
+    """Take one step of the recipe's rule on flat vectors (M,), in place; `grads` may change, too.
+
+    `part` says which of the parameters, in place of all.
+    """
+    rule, part = RULES[recipe.optimizer], part or UpdatePart()
+    number, rate, factor, limit = step
+    decay = 0.0 if rule.decoupled else recipe.weight_decay
 
     def cut(g: Array) -> Array:
         if factor != 1:
@@ -198,18 +222,18 @@ def update(
             np.clip(g, -limit, limit, out=g)
         return g
 
-    share = share or UpdatePart()
-    for run in share.runs:
+    for run in part.runs:
         values, slopes = params[run], grads[run]
-        kept = [slots[name][run] for name in names]
-        for part in _pieces(len(values)):
-            p, g = values[part], cut(slopes[part])
+        kept = [slots[name][run] for name in rule.slots]
+        for piece in _pieces(len(values)):
+            p, g = values[piece], cut(slopes[piece])
             if decay:
                 g += decay * p
-            step(p, g, tuple(slot[part] for slot in kept), lr, t, recipe)
-    for place, shape in share.matrices:
+            rule.step(p, g, tuple(slot[piece] for slot in kept), rate, number, recipe)
+    for place, shape in part.matrices:
+        assert rule.matrix is not None  # the caller gives matrices to rules that take them
         p, g, mean = (flat[place].reshape(shape) for flat in (params, grads, slots["mean"]))
-        muon(p, cut(g), mean, lr, recipe)
+        rule.matrix(p, cut(g), mean, rate, recipe)
 
 
 def _pieces(size: int) -> Iterator[slice]:
@@ -217,7 +241,7 @@ def _pieces(size: int) -> Iterator[slice]:
 
 
 def add_and_norm(vector: Array, others: Sequence[Array] = ()) -> list[float]:
-    """Add the others to a vector, in place; the sum of squares of each piece of what it is then.
+    """Add the others to a vector, in place; return the sum of squares of each piece of the result.
 
     Not finite when an element is not.
     """
@@ -232,7 +256,7 @@ def add_and_norm(vector: Array, others: Sequence[Array] = ()) -> list[float]:
 
 
 def norm(vector: Array) -> float:
-    """The Euclidean norm; not finite when an element is not."""
+    """Return the Euclidean norm; not finite when an element is not."""
     return math.sqrt(sum(add_and_norm(vector)))
 
 
@@ -245,26 +269,3 @@ def clip_norm(grads: Array, limit: float) -> float:
     if limit and size > limit:
         grads *= grads.dtype.type(limit / size)
     return size
-
-
-def schedule(recipe: Recipe, progress: float, epoch: int) -> float:
-    """What the learning rate is multiplied by: a pure function of where the run is.
-
-    progress in [0, 1], epoch from 0. linear and cosine fall from 1 to `floor` after a linear rise
-    over the share `warmup`. Past the first `after` epochs, step multiplies by `factor` every
-    `every` of them, exponential at each. The two that watch the loss are constant here: the
-    training loop keeps their factor.
-    """
-    name, warmup, floor = recipe.schedule, recipe.warmup, recipe.floor
-    rise = min(1.0, progress / warmup) if warmup else 1.0
-    if name in ("linear", "cosine"):
-        left = min(1.0, max(0.0, (progress - warmup) / max(1e-12, 1 - warmup)))
-        fall = 1 - left if name == "linear" else 0.5 * (1 + math.cos(math.pi * left))
-        return rise * (floor + (1 - floor) * fall)
-    if name in ("step", "exponential"):
-        past = max(0, epoch - recipe.after)
-        try:
-            return rise * recipe.factor ** (past // recipe.every if name == "step" else past)
-        except OverflowError:  # the training loop finds out
-            return math.inf
-    return rise

@@ -1,18 +1,51 @@
-"""All parameters of a model as named views of one flat vector; and random orthogonal matrices.
+"""All parameters of a model as named views of one flat vector, and what is known of each.
 
 Gradients and optimiser slots have the same layout, so clipping is one norm, a checkpoint one array
-a slot. Knows nothing of cells or layers: names and shapes come from the model.
+a slot. Knows nothing of cells or layers: names and shapes come from `nn.layout`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
+Part = Literal["embedding", "input", "recurrence", "output"]
+Role = Literal["weights", "projection", "bias", "gain"]
+
+
+class Spec(NamedTuple):
+    """What is known of a parameter beside its numbers.
+
+    part: where it works: in the embedding, on the input of a recurrent layer, in its recurrence, or
+        in the output layer.
+    role: weights and projections are matrices (outputs, inputs); biases and gains are vectors.
+    blocks: the gates stacked in its rows, each of which starts as a matrix of its own.
+    tokens: it has a row for each token of the vocabulary.
+    layer: the recurrent layer, from 0; None for the embedding and the output layer.
+    """
+
+    shape: tuple[int, ...]
+    part: Part
+    role: Role
+    blocks: int = 1
+    tokens: bool = False
+    layer: int | None = None
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether rows are gathered by their token, which takes no arithmetic."""
+        return self.tokens and self.part != "output"
+
+
+class Matrix(NamedTuple):
+    """A run of the flat vector that is a matrix."""
+
+    place: slice
+    shape: tuple[int, int]
 
 
 class Params(Mapping[str, Array]):
@@ -63,10 +96,3 @@ class Params(Mapping[str, Array]):
         """The views whose names begin with `prefix.`, by the rest of their names."""
         cut = len(prefix) + 1
         return {n[cut:]: v for n, v in self._views.items() if n.startswith(prefix + ".")}
-
-
-def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
-    """A random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-    q = q * np.sign(np.diagonal(r))
-    return np.asarray(q if rows >= columns else q.T)

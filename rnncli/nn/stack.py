@@ -1,7 +1,7 @@
 """Layers of cells above one another: input matmuls, both directions, dropout between, residuals.
 
 Takes ids or a (D, N) array, hands back the top layer's (S*P, N). Knows cells only by their table
-in `cells.py`, and nothing of heads, losses or where batches come from.
+in `nn/cells`, and nothing of heads, losses or where batches come from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.network import Config
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
+from rnncli.nn.inputs.input import Source, dropped
+from rnncli.nn.layout import cell_weights
 from rnncli.nn.ops import (
     add_gather_backward,
     add_layer_norm_backward,
@@ -24,7 +26,6 @@ from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params
 
 Array = NDArray[Any]
-DIRECTIONS = ("fwd", "bwd")
 
 
 class State(NamedTuple):
@@ -57,33 +58,6 @@ class State(NamedTuple):
             self.c[k, : len(parts[1])] = parts[1]
 
 
-class Source(NamedTuple):
-    """What enters the first layer: values, or ids with or without an embedding.
-
-    With `ids` alone the rows of Wx (V, G*H) are gathered: the one-hot input never exists.
-    With `embed` (V, E) too, a vocabulary smaller than the batch is multiplied by Wx once, and the
-    rows of that product are gathered: the same sums in fewer operations.
-    """
-
-    x: Array | None = None  # (D, N)
-    ids: Array | None = None  # (N,)
-    embed: Array | None = None  # (V, E)
-
-
-def dropped(
-    x: Array, rate: float, steps: Steps, rng: np.random.Generator | None, variational: bool
-) -> tuple[Array, Array | None]:
-    """Dropout on (D, N): the result, and the mask that its gradient is multiplied by."""
-    if rng is None or rate == 0:
-        return x, None
-    if variational:  # Gal and Ghahramani 2016
-        mask = dropout_mask(rng, rate, (len(x), steps.B), x.dtype)
-        mask = np.concatenate([mask[:, :n] for n in steps.sizes], axis=1)
-    else:
-        mask = dropout_mask(rng, rate, x.shape, x.dtype)
-    return x * mask, mask
-
-
 def stack_forward(
     params: Params,
     config: Config,
@@ -97,7 +71,7 @@ def stack_forward(
     `rng` None means inference: no dropout.
     """
     cell = CELLS[config.cell]
-    options = {"activation": config.activation} if config.cell == "rnn" else {}
+    options = {name: getattr(config, name) for name in cell.settings}
     after = state.zeros()
     caches: list[Any] = []
     y: Array | None = None
@@ -109,7 +83,7 @@ def stack_forward(
         outputs, parts = [], []
         for s in range(config.directions):
             k = layer * config.directions + s
-            w = params.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            w = cell_weights(params, layer, s)
             drop = None
             if rng is not None and config.dropout_weight:  # Merity et al. 2018, section 2
                 drop = dropout_mask(rng, config.dropout_weight, w["Wh"].shape, w["Wh"].dtype)
@@ -149,7 +123,7 @@ def stack_backward(
         width = len(dy) // config.directions
         for s, (drop, project_cache, cache) in enumerate(parts):
             k = layer * config.directions + s
-            dw = grads.under(f"rnn.{layer}.{DIRECTIONS[s]}")
+            dw = cell_weights(grads, layer, s)
             H, P = config.units(layer), config.proj or config.units(layer)
             da, before = cell.backward(
                 dy[s * width : (s + 1) * width], dstate.of(k, H, P), cache, dw

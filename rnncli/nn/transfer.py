@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from rnncli.nn.model import Model, shapes
+from rnncli.nn.layout import layout, shapes
+from rnncli.nn.model import Model
 from rnncli.nn.params import Params
 
 
@@ -44,9 +45,9 @@ def carried_over(model: Model, rows: Sequence[int]) -> Model:
     """
     config = replace(model.config, inputs=len(rows))
     params = Params(shapes(config), model.dtype)
-    tables = {"embed.W" if config.embed else "rnn.0.fwd.Wx", "head.W", "head.b"}
-    for name, values in model.params.items():
-        if name in tables:
+    for name, spec in layout(config).items():
+        values = model.params[name]
+        if spec.tokens:
             params[name][:] = values[list(rows)]
             params[name][[row < 0 for row in rows]] = values.mean(axis=0)
         else:

@@ -1,8 +1,10 @@
-"""Several machines: the ranks that `mpiexec` starts, one process each, and how they agree.
+"""Connects the ranks of a training: the processes that `mpiexec` starts, on one machine or many.
 
-Ranks walk through a run in step: each computes its sequences of a batch, the gradients are added,
-and every rank takes the same update. What depends on a clock, a file or a signal is asked of all or
-broadcast by rank 0, which alone writes. mpi4py is imported only where there are ranks.
+All ranks go through a run in step. Each computes the gradient of its sequences of a batch; an
+*allreduce* adds the gradients of all ranks and gives every rank the sum, so that all take the same
+update. What depends on a clock, a file or a signal could differ between ranks: it is added up over
+all of them, or rank 0 sends its value to all, a *broadcast* (bcast). Rank 0 alone writes files.
+mpi4py is imported only where there are ranks.
 """
 
 from __future__ import annotations
@@ -29,33 +31,37 @@ SAID = 0.2  # seconds in which what was said goes through mpiexec, before the jo
 
 
 class Comm:
-    """The ranks of a run, of which this is number `rank`: here, a process by itself."""
+    """Stands for the `size` ranks of a run, of which this process is number `rank`.
+
+    This class is a process by itself, where every operation is trivial; `Ranks` is the real thing.
+    Every rank has to call the same operations in the same order, or all wait for ever.
+    """
 
     rank = 0
     size = 1
 
     def allreduce(self, vector: Any) -> None:
-        """Replace an array by the sum over all ranks, in place: the same bits on every rank."""
+        """Replace an array by its sum over all ranks, in place; every rank gets the same bits."""
 
     def bcast(self, value: T) -> T:
-        """Rank 0's value."""
+        """Broadcast: return the value that rank 0 passed, on every rank."""
         return value
 
     def total(self, value: float) -> float:
-        """The sum of a number over all ranks."""
+        """Return the sum of a number over all ranks."""
         sums = array("d", [value])
         self.allreduce(sums)
         return sums[0]
 
     def any(self, *flags: bool) -> list[bool]:
-        """Whether each of the flags is set on some rank."""
+        """Return for each flag whether it is set on some rank."""
         sums = array("d", flags)
         self.allreduce(sums)
         return [value > 0 for value in sums]
 
 
 class Ranks(Comm):
-    """The ranks of an MPI job."""
+    """Stands for the ranks of an MPI job."""
 
     def __init__(self, MPI: Any) -> None:
         self.MPI, self.world = MPI, MPI.COMM_WORLD
@@ -72,6 +78,7 @@ class Ranks(Comm):
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
+        """Turn a failure of MPI into one line."""
         try:
             yield
         except self.MPI.Exception as error:
@@ -80,14 +87,14 @@ class Ranks(Comm):
 
 
 def started() -> bool:
-    """Whether this process is a rank; nothing is imported to find out."""
+    """Return whether this process is a rank; nothing is imported to find out."""
     if "mpi4py.run" in sys.modules or "mpi4py.MPI" in sys.modules:
         return True
     return any(os.environ.get(name, "1") != "1" for name in SIZES)
 
 
 def world() -> Comm:
-    """All ranks of this job, or this process by itself."""
+    """Return the ranks of this job, or this process by itself."""
     if not started():
         return Comm()
     try:
@@ -100,7 +107,7 @@ def world() -> Comm:
 
 
 def turn() -> None:
-    """Before an error is said: what every rank has found, rank 0 says, and ends the job."""
+    """Wait before an error is printed, unless this is rank 0: it prints first and ends the job."""
     with contextlib.suppress(MissingExtra):
         if world().rank > 0:
             time.sleep(TURN)
@@ -108,7 +115,7 @@ def turn() -> None:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """A rank that fails ends the job: the others would wait for it for ever."""
+    """End the job of all ranks if this one fails: the others would wait for it for ever."""
     try:
         yield
     except BaseException as error:
@@ -122,6 +129,7 @@ def together() -> Iterator[None]:
 
 
 def _abort(code: int) -> None:
+    """End all ranks with an exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

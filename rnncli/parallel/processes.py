@@ -1,9 +1,9 @@
-"""Worker processes forked from this one, sharing memory.
+"""Runs tasks in worker processes that are forked from this one and share its memory.
 
-A `WorkerPool` does like tasks side by side; which of its members does which changes no bit.
-Training, validation and tokenizing use it. Processes and not threads: a step of a small recurrence
-is a thousand short array operations, and threads would spend it handing the interpreter's lock to
-one another. For several machines there is `mpi`.
+Training, validation and tokenizing use a `WorkerPool`; which of its processes does a task changes
+no bit of the outcome. These are processes, not threads: a step of a small recurrent network is a
+thousand short array operations, and threads would spend it waiting for the interpreter's lock.
+For several machines there is `mpi`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,26 @@ SIGNALS = [  # that stop a command; workers leave them to the first process
 
 
 def shared_zeros(like: Array) -> Array:
-    """Zeros in memory that processes forked from this one see and change."""
+    """Return zeros like an array, in memory that this process and its workers read and write."""
     memory = mmap.mmap(-1, max(1, like.nbytes))
     return np.frombuffer(memory, like.dtype, like.size).reshape(like.shape)
 
 
 def shared(array: Array) -> Array:
-    """A copy in such memory."""
+    """Return a copy of an array in such memory."""
     copy = shared_zeros(array)
     copy[...] = array
     return copy
 
 
 class WorkerPool:
-    """This process and `size` - 1 forked from it, which have its memory as it was then.
+    """Runs `task(job)` for many jobs in `size` processes: this one and workers forked from it.
 
-    `task(job)` should leave large results in `shared` arrays: what it takes and gives is copied.
+    A worker sees the memory of this process as it was when the pool was made; what changes later is
+    seen only in `shared` arrays. Jobs and results are copied through pipes, so `task` should
+    leave large results in `shared` arrays.
+
+    Example: WorkerPool(lambda n: n * n, 2).map([1, 2, 3]) -> [1, 4, 9]
     """
 
     def __init__(self, task: Callable[[Any], Any], size: int = 1) -> None:
@@ -60,26 +64,29 @@ class WorkerPool:
         if not sys.platform.startswith("linux"):
             return  # elsewhere a fork and the system's matrix library do not agree
         context = multiprocessing.get_context("fork")
-        # They wait until a new process ignores them (`_serve`): none meets one that is half made.
+        # Signals wait until a new process ignores them (`_serve`): none meets one half made.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for _ in range(size - 1):
-                ours, theirs = context.Pipe()
-                inherited = [*(pipe for _, pipe in self._workers), ours]
-                worker = context.Process(target=_serve, args=(task, theirs, inherited), daemon=True)
+                here, there = context.Pipe()
+                inherited = [*(pipe for _, pipe in self._workers), here]
+                worker = context.Process(target=_serve, args=(task, there, inherited), daemon=True)
                 worker.start()
-                theirs.close()
-                self._workers.append((worker, ours))
+                there.close()
+                self._workers.append((worker, here))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     @property
     def size(self) -> int:
-        """How many processes work."""
+        """The number of processes, this one included."""
         return 1 + len(self._workers)
 
     def map(self, jobs: Sequence[Any]) -> list[Any]:
-        """[task(job) for job in jobs], this process taking the first of every `size`."""
+        """Return [task(job) for job in jobs]; this process does the first of every `size` jobs.
+
+        The error of a job is raised here.
+        """
         out: list[Any] = [None] * len(jobs)
         for first in range(0, len(jobs), self.size):
             helped = list(zip(jobs[first + 1 : first + self.size], self._workers, strict=False))
@@ -97,9 +104,10 @@ class WorkerPool:
         return out
 
     def side_by_side(self, jobs: Sequence[Any]) -> Iterator[Any]:
-        """task((k, job)) for each job, in order: k is the process that took it, as it was free.
+        """Yield task((k, job)) for each job, in order; k is the number of the process that did it.
 
-        The first process does none itself, but all of them as number 0 where it is alone.
+        A worker takes the next job as soon as it is free. This process, number 0, does none, unless
+        it is alone: then it does them all. The error of a job is raised in its turn.
         """
         if not self._workers:
             yield from (self.task((0, job)) for job in jobs)
@@ -134,19 +142,20 @@ class WorkerPool:
         self, kind: type[BaseException] | None, value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        if kind is not None:  # what they are doing is not wanted any more
+        if kind is not None:  # nobody waits for their results any more
             for worker, _ in self._workers:
                 worker.kill()
         self.close()
 
     def close(self) -> None:
-        """End the other processes; at the end of the program it is done in any case."""
+        """End the workers; at the end of the program this happens in any case."""
         self._end()
 
 
 def _end(workers: list[tuple[Any, Connection]]) -> None:
+    """End workers and wait for them."""
     for worker, pipe in workers:
-        with contextlib.suppress(OSError):  # a worker that was killed hears nothing
+        with contextlib.suppress(OSError):  # its end of the pipe went with a killed worker
             pipe.send(None)
         worker.join()
         pipe.close()
@@ -154,7 +163,10 @@ def _end(workers: list[tuple[Any, Connection]]) -> None:
 
 
 def _serve(task: Callable[[Any], Any], pipe: Connection, inherited: list[Connection]) -> None:
-    """The life of a worker, until it is told to end; signals are the first process's affair."""
+    """Do the jobs that come through a pipe until None does: all that a worker ever does.
+
+    Signals are left to the first process.
+    """
     for end in inherited:  # a pipe ends only when nobody else holds its other end
         end.close()
     for number in SIGNALS:

@@ -7,7 +7,6 @@ the text again: what paints a text, in a terminal or on a page, needs nothing el
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.nn import Model, State, Steps
-from rnncli.text.pretokenizer import BOS, ENDS, EOS, Pretokenizer
+from rnncli.text.specials import BOS, ENDS, EOS
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -123,7 +122,7 @@ def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
     units = []
     whole = tokenizer.bos is None  # white space of a stream counts
     for part in [text] if whole else tokenizer.pretokenizer.units(text):
-        ids, found = tokenizer.encode(part), pieces(tokenizer.pretokenizer, part)
+        ids, found = tokenizer.encode(part), tokenizer.pretokenizer.pieces(part)
         if tokenizer.bos is not None and tokenizer.eos is not None:
             ids = np.concatenate([[tokenizer.bos], ids, [tokenizer.eos]]).astype(np.uint32)
             found = [("", BOS), *found, (" ", EOS)]
@@ -142,7 +141,7 @@ def text_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
 
 def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
     """The units of a split of a data file, a stream in blocks; the text is made of the tokens."""
-    bounds = split.starts.tolist()
+    bounds, row = split.starts.tolist(), tokenizer.pretokenizer.row
     if tokenizer.bos is None:
         bounds = [*range(0, bounds[-1], BLOCK), bounds[-1]]
     for start, end in pairwise(bounds):
@@ -151,41 +150,9 @@ def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
             token = tokenizer.token(token_id)
             if token in ENDS:
                 found.append((" " if token == EOS else "", token))
-            elif tokenizer.pretokenizer.level == "word":
+            elif row.separator:  # the decoder puts white space back
                 piece = decoder.feed(token_id)
                 found.append((piece[: len(piece) - len(token)], token))
             else:
-                found.append(("", token_name(tokenizer.pretokenizer, token)))
+                found.append(("", row.spelled(token)))
         yield Unit(ids, found)
-
-
-def pieces(rule: Pretokenizer, text: str) -> list[tuple[str, str]]:
-    """For each token of a unit of text the white space before it, and what stands in the text.
-
-    Where case or composition change the length of a word, its tokens stand for themselves.
-
-    Example: " It isn't" -> [(" ", "It"), (" ", "is"), ("", "n't")]
-    """
-    if rule.level == "byte":
-        return [("", token_name(rule, token)) for token in rule.tokens(text)]
-    if rule.level == "char":
-        normal = rule.normal(text)
-        return [("", character) for character in (text if len(normal) == len(text) else normal)]
-    found, end = [], 0
-    for chunk in re.finditer(r"\S+", text):
-        tokens, word = rule.tokens(chunk[0]), chunk[0]
-        if len(rule.normal(word)) != len(word):
-            word = "".join(tokens)
-        space, at = text[end : chunk.start()], 0
-        for token in tokens:
-            found.append((space, word[at : at + len(token)]))
-            space, at = "", at + len(token)
-        end = chunk.end()
-    return found
-
-
-def token_name(rule: Pretokenizer, token: str) -> str:
-    r"""A token to look at: a byte that is no ASCII character as \xNN."""
-    if rule.level == "byte" and len(token) == 1 and not token.isascii():
-        return f"\\x{ord(token):02x}"
-    return token

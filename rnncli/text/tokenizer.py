@@ -1,216 +1,49 @@
-"""Text to ids and back: the vocabulary, and a tokenizer that joins it to a rule.
+"""Text to ids and back: a pre-tokenizer joined to a vocabulary.
 
-A `Vocabulary` says which tokens have an id, a `Tokenizer` encodes and decodes one text at a time.
-Both turn into header and arrays of a file, and back; this module reads and writes none, and does
-not know of models.
+A `Tokenizer` encodes and decodes one unit of text at a time. It turns into the header and arrays of
+a file, and back; it reads and writes none, and does not know of models.
 """
 
 import hashlib
-import sys
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
-from rnncli.text import detokenizer
-from rnncli.text.pretokenizer import ENDS, SPECIALS, Pretokenizer
-
-_UTF32 = f"utf-32-{sys.byteorder[0]}e"  # le or be: that of this machine
-WORD_VOCABULARY = 8000  # tokens, special ones included, when no size is given
-
-
-class Numbers(dict[str, int]):
-    """Token -> number in order of first sight, after those of the special tokens."""
-
-    def __missing__(self, token: str) -> int:
-        if token in SPECIALS:
-            raise DataError(f'special token "{token}" in the text')
-        number = self[token] = len(SPECIALS) + len(self)
-        return number
+from rnncli.text.encoder import Encode, Numbers, encoder, marks
+from rnncli.text.levels import Decoder, level_of
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.specials import BOS, ENDS, EOS, SPECIALS
+from rnncli.text.vocabulary import Vocabulary
 
 
 class _Ids(dict[str, int]):
-    """Token -> id, and `<unk>` for all others."""
+    """Token -> id, and that of `<unk>` for all others; <s> and </s> are no text."""
 
     def __init__(self, index: Mapping[str, int]) -> None:
         super().__init__({token: number for token, number in index.items() if token not in ENDS})
 
     def __missing__(self, token: str) -> int:
         if token in ENDS:
-            raise DataError(f'special token "{token}" in the text. Remove or rename it.')
+            raise DataError(f'special token "{token}" in the text')
         return 0
 
 
-class Coder:
-    """Text -> numbers of its tokens as uint32 bytes; each distinct piece is looked up only once."""
-
-    def __init__(self, rule: Pretokenizer, numbers: Mapping[str, int]) -> None:
-        self._rule = rule
-        self._number = numbers.__getitem__
-        self._chunk = _Chunks(self._split).__getitem__
-        # Number of a code point; 0 also where it is not known yet. Memory is taken as it is used.
-        self._codes: NDArray[np.uint32] = np.zeros(0x110000, np.uint32)
-
-    def _split(self, chunk: str) -> bytes:
-        if chunk.isascii() and chunk.isalpha():  # one word: the rule is not needed
-            return array("I", [self._number(self._rule.normal(chunk))]).tobytes()
-        return array("I", map(self._number, self._rule.tokens(chunk))).tobytes()
-
-    def __call__(self, text: str) -> bytes:
-        if self._rule.level == "word":
-            return b"".join(map(self._chunk, text.split()))
-        text = self._rule.normal(text)
-        if self._rule.level == "byte":
-            codes: NDArray[Any] = np.frombuffer(text.encode(), np.uint8)
-        else:
-            codes = np.frombuffer(text.encode(_UTF32), np.uint32)
-        numbers = self._codes.take(codes)
-        if np.count_nonzero(numbers) < len(numbers):
-            for code in np.unique(codes[numbers == 0]).tolist():
-                self._codes[code] = self._number(chr(code))
-            numbers = self._codes.take(codes)
-        return numbers.tobytes()
-
-
-class _Chunks(dict[str, bytes]):
-    """Cache of encoded chunks, emptied when full so that its memory is bounded."""
-
-    entries = 1 << 19
-    longest = 64  # characters; longer chunks hardly come twice
-
-    def __init__(self, encode: Callable[[str], bytes]) -> None:
-        self._encode = encode
-
-    def __missing__(self, chunk: str) -> bytes:
-        ids = self._encode(chunk)
-        if len(chunk) <= self.longest:
-            if len(self) >= self.entries:
-                self.clear()
-            self[chunk] = ids
-        return ids
-
-
-@dataclass(frozen=True, eq=False)
-class Vocabulary:
-    """The tokens that have an id (its position; special ones first) and how often each was seen."""
-
-    tokens: tuple[str, ...]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def from_counts(
-        cls,
-        counts: Mapping[str, int],
-        rule: Pretokenizer,
-        *,
-        units: int,
-        size: int | None = None,
-        min_count: int = 1,
-    ) -> "Vocabulary":
-        """The most frequent tokens; ties go by the token itself.
-
-        `size` counts the special tokens too; 0 means no limit; None means 8000 for words and no
-        limit for characters and bytes, where all 256 bytes are then present.
-        """
-        if size is None and rule.level == "byte":
-            counts = {chr(byte): counts.get(chr(byte), 0) for byte in range(256)}
-            min_count = 0
-        if size is None:
-            size = WORD_VOCABULARY if rule.level == "word" else 0
-        room = size - len(rule.specials)
-        if size and room < 1:
-            raise ConfigError(f"a vocabulary of {size} has no room beside {len(rule.specials)} "
-                              "special tokens. Use a larger --vocab-size.")  # fmt: skip
-        order = sorted(counts, key=lambda token: (-counts[token], token))
-        kept = [t for t in islice(order, room if size else None) if counts[t] >= min_count]
-        numbers = [counts[token] for token in kept]
-        unknown = sum(counts.values()) - sum(numbers)
-        special = [unknown, units, units][: len(rule.specials)]
-        return cls((*rule.specials, *kept), np.array(special + numbers, np.int64))
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Token -> id."""
-        return {token: number for number, token in enumerate(self.tokens)}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of the tokens in order."""
-        arrays = self.to_arrays()
-        data = arrays["vocab.ends"].astype("<i8").tobytes() + arrays["vocab.text"].tobytes()
-        return hashlib.sha256(data).hexdigest()
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Members for a file: the tokens' UTF-8 end to end, where each ends, and the counts."""
-        encoded = [token.encode() for token in self.tokens]
-        return {
-            "vocab.text": np.frombuffer(b"".join(encoded), np.uint8),
-            "vocab.ends": np.cumsum([len(token) for token in encoded], dtype=np.int64),
-            "vocab.counts": self.counts,
-        }
-
-    @classmethod
-    def from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], rule: Pretokenizer, where: str
-    ) -> "Vocabulary":
-        """The inverse of `to_arrays`; raises ArtefactError, naming `where`, if it is unsound."""
-        for name, dtype in _MEMBERS.items():
-            if name not in arrays:
-                raise ArtefactError(f"{where}: no array {name}.")
-            if arrays[name].dtype != dtype or arrays[name].ndim != 1:
-                raise ArtefactError(f"{where}: {name} is not a vector of {np.dtype(dtype)}.")
-        text, ends, counts = (arrays[name] for name in _MEMBERS)
-
-        def check(sound: bool, fault: str) -> None:
-            if not sound:
-                raise ArtefactError(f"{where}: damaged vocabulary: {fault}.")
-
-        starts = np.concatenate([[0], ends[:-1]])
-        check(len(ends) > 0 and int(ends[-1]) == len(text), "its text has another length")
-        check(bool((starts < ends).all() and ends[0] > 0), "token ends are not ascending")
-        check(len(counts) == len(ends) and bool((counts >= 0).all()), "counts do not fit")
-        data = text.tobytes()
-        try:
-            bounds = zip(starts.tolist(), ends.tolist(), strict=True)
-            tokens = tuple(data[a:b].decode() for a, b in bounds)
-        except UnicodeDecodeError:
-            raise ArtefactError(f"{where}: damaged vocabulary: not UTF-8.") from None
-        special = len(rule.specials)
-        check(tokens[:special] == rule.specials, "special tokens are not in their place")
-        check(len(set(tokens)) == len(tokens), "a token is there twice")
-        if rule.level == "word":
-            check(all(token.split() == [token] for token in tokens), "a word holds white space")
-        else:
-            top = "\xff" if rule.level == "byte" else "\U0010ffff"
-            check(all(len(t) == 1 and t <= top for t in tokens[special:]),
-                  f"a token is not one {rule.level}")  # fmt: skip
-        return cls(tokens, counts)
-
-
-_MEMBERS = {"vocab.text": np.uint8, "vocab.ends": np.int64, "vocab.counts": np.int64}
-
-
 class Tokenizer:
-    """A rule and a vocabulary: text to ids and back."""
+    """Turns text into ids and back, by a pre-tokenizer and a vocabulary."""
 
     def __init__(self, rule: Pretokenizer, vocabulary: Vocabulary) -> None:
         self.pretokenizer = rule
         self.vocabulary = vocabulary
-        marked = rule.unit != "stream"
         self.unk: int = 0
-        self.bos: int | None = 1 if marked else None
-        self.eos: int | None = 2 if marked else None
-        self._coder = Coder(rule, _Ids(vocabulary.index))
+        self.bos: int | None = None if rule.is_stream else SPECIALS.index(BOS)
+        self.eos: int | None = None if rule.is_stream else SPECIALS.index(EOS)
+        self._encode = encoder(rule, _Ids(vocabulary.index))
+        self._marks = [np.frombuffer(mark, np.uint32) for mark in marks(rule)]
 
     @classmethod
     def train(
@@ -223,25 +56,20 @@ class Tokenizer:
         unit: str = "document",
         lower: bool | None = None,
     ) -> "Tokenizer":
-        """A tokenizer whose vocabulary is that of `texts`; words are lowered unless told not to."""
-        rule = Pretokenizer(level, unit, level == "word" if lower is None else lower)
-        pieces: Counter[str] = Counter()
-        units = 0
+        """Return a tokenizer with the vocabulary of `texts`; see `Vocabulary.from_counts`.
+
+        With `lower` None words are lowered, characters and bytes are not.
+        """
+        rule = Pretokenizer(level, unit, level_of(level).lower if lower is None else lower)
+        numbers, seen, units = Numbers(), Counter[int](), 0
+        encode = encoder(rule, numbers)
         for text in texts:
             for part in rule.units(text):
                 units += 1
-                pieces.update(part.split() if level == "word" else rule.tokens(part))
-        counts: Counter[str] = pieces
-        if level == "word":
-            counts = Counter()
-            for chunk, times in pieces.items():
-                for token in rule.tokens(chunk):
-                    counts[token] += times
-        reserved = [token for token in SPECIALS if token in counts]
-        if reserved:
-            raise DataError(f'special token "{reserved[0]}" in the text. Remove or rename it.')
-        if not counts:
+                seen.update(_encoded(encode, part).tolist())
+        if not seen:
             raise DataError("no tokens in the texts.")
+        counts = {token: seen[number] for token, number in numbers.items()}
         return cls(rule, Vocabulary.from_counts(counts, rule, units=units, size=vocab_size,
                                                 min_count=min_count))  # fmt: skip
 
@@ -249,54 +77,55 @@ class Tokenizer:
         return len(self.vocabulary)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
-        """Ids of one unit of text, without `<s>` and `</s>`; unknown tokens are `unk`."""
-        try:
-            return np.frombuffer(self._coder(text), np.uint32)
-        except UnicodeEncodeError as error:
-            bad = shown(error.object[error.start : error.start + 1])
-            raise DataError(f"{bad} in the text is not a Unicode character.") from None
+        """Return the ids of one unit of text, without <s> and </s>; unknown tokens are `unk`.
+
+        Example: "the cat" -> [3, 0], if "cat" is not in the vocabulary
+        """
+        return _encoded(self._encode, text)
 
     @property
     def is_stream(self) -> bool:
         """Whether the text is one running stream, without <s> and </s>."""
-        return self.bos is None
+        return self.pretokenizer.is_stream
 
     def wrap(self, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return the ids of a unit between <s> and </s>; those of a stream as they are.
 
-        Example: [7, 9] -> [1, 7, 9, 2].
+        Example: [7, 9] -> [1, 7, 9, 2]
         """
-        if self.bos is None or self.eos is None:
-            return ids
-        return np.concatenate([[self.bos], ids, [self.eos]]).astype(np.uint32)
+        before, after = self._marks
+        return np.concatenate([before, ids, after]).astype(np.uint32, copy=False)
 
     def counted(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which ids (n,) are predicted: all but <s>. Shape (n,)."""
+        """Return which ids (n,) are predicted: all but <s>. Shape (n,).
+
+        Example: [1, 7, 9, 2] -> [False, True, True, True]
+        """
         return np.ones(len(ids), bool) if self.bos is None else np.asarray(ids != self.bos)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`; `<s>` and `</s>` are left out, `<unk>` is shown."""
+        """Return the text of `ids`; <s> and </s> are left out, <unk> is shown."""
         decoder = self.decoder()
         return "".join([decoder.feed(int(number)) for number in ids]) + decoder.flush()
 
-    def decoder(self) -> detokenizer.Decoder:
-        """A decoder for ids that come one at a time."""
-        return detokenizer.decoder(self.pretokenizer, self.token)
+    def decoder(self) -> Decoder:
+        """Return a decoder for ids that come one at a time."""
+        return self.pretokenizer.row.decoder(self.token, self.pretokenizer.tokens)
 
     def token(self, token_id: int) -> str:
-        """The token of an id; raises DataError for an id that has none."""
+        """Return the token of an id; DataError for an id that has none."""
         if not 0 <= token_id < len(self.vocabulary):
             raise DataError(f"id {token_id} is not in the vocabulary of {len(self.vocabulary)}.")
         return self.vocabulary.tokens[token_id]
 
     @property
     def signature(self) -> str:
-        """The rule's signature."""
+        """The signature of the pre-tokenizer."""
         return self.pretokenizer.signature
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of rule and vocabulary: equal if and only if the ids mean the same."""
+        """SHA-256 (hex) of signature and vocabulary: equal if and only if ids mean the same."""
         return hashlib.sha256(
             f"{self.signature} {self.vocabulary.fingerprint}".encode()
         ).hexdigest()
@@ -310,22 +139,22 @@ class Tokenizer:
             )
 
     def to_header(self) -> dict[str, Any]:
-        """What stands under `tokenizer` in the header of a data or model file."""
+        """Return what stands under `tokenizer` in the header of a data or model file."""
         rule = self.pretokenizer
         return {"level": rule.level, "unit": rule.unit, "lower": rule.lower,
                 "version": rule.version, "size": len(self), "hash": self.fingerprint}  # fmt: skip
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The vocabulary as members `vocab.text`, `vocab.ends`, `vocab.counts`."""
+        """Return the vocabulary as members `vocab.text`, `vocab.ends`, `vocab.counts`."""
         return self.vocabulary.to_arrays()
 
     @classmethod
     def from_artefact(
         cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], where: str
     ) -> "Tokenizer":
-        """The tokenizer of a file: its whole `header` (the part `tokenizer` is used) and arrays.
+        """Return the tokenizer of a file, from its whole `header` and its arrays.
 
-        Raises ArtefactError, which names the file `where`, if anything does not fit.
+        ArtefactError, which names the file `where`, if anything does not fit.
         """
         part = header.get("tokenizer")
         if not isinstance(part, dict):
@@ -341,3 +170,14 @@ class Tokenizer:
         if part.get("size") != len(tokenizer) or part.get("hash") != tokenizer.fingerprint:
             raise ArtefactError(f"{where}: header and vocabulary do not belong together.")
         return tokenizer
+
+
+def _encoded(encode: Encode, text: str) -> NDArray[np.uint32]:
+    """Return the numbers of the tokens of a unit; DataError for text that cannot be encoded."""
+    try:
+        return np.frombuffer(encode(text), np.uint32)
+    except UnicodeEncodeError as error:
+        bad = shown(error.object[error.start : error.start + 1])
+        raise DataError(f"{bad} in the text is not a Unicode character.") from None
+    except DataError as error:
+        raise DataError(f"{error}. Remove or rename it.") from None

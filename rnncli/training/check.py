@@ -24,7 +24,7 @@ from rnncli.lm import language_model
 from rnncli.nn import gradcheck
 from rnncli.nn.gradcheck import Comparison
 from rnncli.nn.model import Gradient, Model
-from rnncli.nn.optim import RULES, clip_norm, update
+from rnncli.nn.optim import UpdateStep, clip_norm, new_slots, update
 from rnncli.nn.packed import Batch, Steps
 from rnncli.nn.params import Params
 from rnncli.text.tokenizer import Tokenizer
@@ -56,7 +56,7 @@ def check(
     file written and read (with a made-up vocabulary if there is no tokenizer). It takes the memory
     of about ten models. Raises ConfigError for another head than tokens.
     """
-    if config.head != "tokens":
+    if not config.is_language_model:
         raise ConfigError(f"check is for language models, not for head {config.head}.")
     yield from _gradients(config, seed)
     model = Model.initial(config, seed)
@@ -144,14 +144,15 @@ def _by_heart(model: Model, seed: int) -> Finding:
     batch.x[:B] = np.arange(B)
     model = Model(model.config, model.params.like(model.params.flat.copy()))
     recipe, grads, state = Recipe(lr=0.01), model.params.like(), model.zero_state(batch.steps.B)
-    slots = {name: np.zeros_like(grads.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, grads.flat)
     first = last = _mean_nats(model, batch)
     step = 0
     while last > LEARNT * first and step < OVERFIT_STEPS:
         step += 1
         last = float(np.mean(model.gradients(batch, state, grads).nats))
         clip_norm(grads.flat, 1.0)
-        update(recipe.update_rule, model.params.flat, grads.flat, slots, recipe.rate, step, recipe)
+        at = UpdateStep(step, recipe.rate)
+        update(recipe, model.params.flat, grads.flat, slots, at)
     detail = f"{first:.3f} to {last:.3f} nats in {step} steps"
     return Finding("one batch by heart", last <= LEARNT * first, detail)
 

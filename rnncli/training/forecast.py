@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Sentences
 from rnncli.data.dataset import Dataset
-from rnncli.nn.model import Model, shapes
+from rnncli.nn import cost
+from rnncli.nn.model import Model
 from rnncli.nn.optim import RULES
 from rnncli.training.loop import TrainRun, make_plan, total_steps, train, valid_every
 from rnncli.training.session import Session, validator
@@ -121,8 +121,8 @@ def forecast(
     seconds = recipe.max_time and recipe.max_time * (1 - run.progress)
     own = _end(recipe, session, pace, seconds)
     found = Forecast(
-        parameters=parameters(config),
-        flops_per_token=flops(config),
+        parameters=cost.parameters(config),
+        flops_per_token=cost.flops(config),
         memory=_peak() + probe.memory - probe.copied,
         processes=probe.processes,
         tokens_per_second=probe.rate,
@@ -141,36 +141,6 @@ def forecast(
     )
     found.hints.extend(_hints(found, probe.busy, session, dataset, processes))
     return found
-
-
-# ---------------------------------------------------------------------------------------- counted
-
-
-def _part(name: str) -> str:
-    return {"embed": "embedding", "rnn": "recurrent", "head": "output"}[name.split(".")[0]]
-
-
-def parameters(config: Config) -> dict[str, int]:
-    """How many there are in the embedding, the recurrent layers and the output layer."""
-    counts = dict.fromkeys(("embedding", "recurrent", "output"), 0)
-    for name, shape in shapes(config).items():
-        counts[_part(name)] += math.prod(shape)
-    return counts
-
-
-def flops(config: Config) -> dict[str, int]:
-    """Operations a token in training, by part: six for each weight of a matrix product.
-
-    Two forward, two for the gradient of the weights, two for that of the input. A row that is
-    gathered (an embedding, a one-hot input) costs none.
-    """
-    one_hot = config.head != "values" and not config.embed
-    counts = {"recurrent": 0, "output": 6 * config.classes * config.width}
-    for name, shape in shapes(config).items():
-        gathered = one_hot and name.startswith("rnn.0.") and name.endswith(".Wx")
-        if name.startswith("rnn.") and len(shape) == 2 and not gathered:
-            counts["recurrent"] += 6 * math.prod(shape)
-    return counts
 
 
 def _longest(plan: BatchPlan, bptt: int) -> int:
@@ -219,7 +189,7 @@ def _steps(run: TrainRun, plan: BatchPlan, processes: int, seconds: float) -> Pr
             break
     rate, busy = tokens / (now - start), (time.process_time() - worked) / (now - start)
     reports.close()
-    vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.update_rule].slots)
+    vector, copies = FLOAT * len(params.flat), 1 + len(RULES[recipe.optimizer].slots)
     grown = _peak() - before - vector * (copies + min(recipe.shards, recipe.batch))
     return Probe(rate, steps, pool, (pool - 1) * max(0, grown), vector * copies, busy)
 

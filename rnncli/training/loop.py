@@ -21,8 +21,9 @@ from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Consecutive, Random, Sentences
 from rnncli.errors import DivergenceError
 from rnncli.nn.model import Model
-from rnncli.nn.optim import RULES, schedule
+from rnncli.nn.optim import RULES, new_slots
 from rnncli.nn.packed import Batch
+from rnncli.nn.schedules import SCHEDULES, schedule
 from rnncli.nn.stack import State
 from rnncli.parallel.mpi import Comm
 from rnncli.seeds import Purpose, rng
@@ -40,9 +41,11 @@ def make_plan(recipe: Recipe, ids: Array, starts: Array) -> BatchPlan:
     """Make the batches that a recipe asks for: ids (n,), starts (units + 1,)."""
     batching = recipe.batching
     if batching == "auto":
-        batching = "sentences" if len(starts) > 2 else "consecutive"
-    if batching == "sentences":
-        return Sentences(ids, starts, recipe.batch, recipe.bptt, recipe.seed)
+        batching = "mixed" if recipe.loss == "token" else "sentences"  # older runs go on so
+        batching = batching if len(starts) > 2 else "consecutive"
+    if batching in ("sentences", "mixed"):
+        mixed = batching == "mixed"
+        return Sentences(ids, starts, recipe.batch, recipe.bptt, recipe.seed, mixed=mixed)
     if batching == "random":
         return Random(ids, recipe.batch, recipe.bptt, recipe.seed)
     return Consecutive(
@@ -89,13 +92,12 @@ class TrainRun:
     @classmethod
     def start(cls, model: Model, recipe: Recipe) -> TrainRun:
         """Make a run that has not begun."""
-        slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
-        return cls(model, recipe, slots)
+        return cls(model, recipe, new_slots(recipe, model.params.flat))
 
     @property
     def rule_slots(self) -> dict[str, Array]:
         """Return the slots of the update rule; asgd has its average beside them."""
-        return {name: self.slots[name] for name in RULES[self.recipe.update_rule].slots}
+        return {name: self.slots[name] for name in RULES[self.recipe.optimizer].slots}
 
     @property
     def candidate(self) -> Array:
@@ -363,17 +365,18 @@ def _validate(run: TrainRun, validate: Callable[[Model], float] | None) -> float
         run.best, run.best_nats, run.stale, run.good = flat.copy(), nats, 0, None
     else:
         run.stale += 1
-        if recipe.schedule == "divide-on-plateau" and run.stale % (recipe.wait + 1) == 0:
+        watched = SCHEDULES[recipe.schedule].watches == "validation"
+        if watched and run.stale % (recipe.wait + 1) == 0:
             run.rate_factor *= recipe.factor
     past = earlier[: max(0, len(earlier) - recipe.trigger)]
-    if recipe.optimizer == "asgd" and not run.averaged and past and nats > min(past):
+    if RULES[recipe.optimizer].averaged and not run.averaged and past and nats > min(past):
         run.slots["average"], run.averaged = run.model.params.flat.copy(), 1
     return nats
 
 
 def _end_epoch(run: TrainRun) -> Event:
     nats = run.epoch_nats / run.epoch_tokens
-    if run.recipe.schedule == "halve-on-rise" and nats > run.last_epoch_nats:
+    if SCHEDULES[run.recipe.schedule].watches == "training" and nats > run.last_epoch_nats:
         run.rate_factor *= run.recipe.factor
     run.last_epoch_nats, run.epoch_nats, run.epoch_tokens = nats, 0.0, 0
     return Event("epoch", run.step, run.epoch, run.progress, nats)

@@ -38,9 +38,8 @@ def settings_for(
     given = dict(given or {})
     if given.get("max_time") is not None:
         given["max_time"] = seconds(given["max_time"])
-    default = "words" if tokenizer.pretokenizer.level == "word" else "characters"
-    if default == "characters" and (given.get("max_time") or 0) >= LONG:
-        default = "characters-long"
+    row = tokenizer.pretokenizer.row
+    default = row.long_preset if (given.get("max_time") or 0) >= LONG else row.preset
     own = recipes.load(preset or default).settings
     if given.get("optimizer") not in (None, own.get("optimizer")):
         own = {key: value for key, value in own.items() if key not in OF_THE_RULE}

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.config.recipe import Recipe
+from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.model import Model
-from rnncli.nn.optim import PIECE, UpdatePart, add_and_norm, update, update_parts
+from rnncli.nn.optim import PIECE, RULES, UpdatePart, UpdateStep, add_and_norm, update, update_parts
 from rnncli.nn.packed import Batch
 from rnncli.nn.params import Params
 from rnncli.nn.stack import State
@@ -92,7 +93,8 @@ class Stepper:
         count = self.pool.size if len(layout.flat) >= WORTH else 1
         ends = [PIECE * (pieces * k // count) for k in range(count)]
         self.parts = [slice(a, b) for a, b in zip(ends, [*ends[1:], None], strict=True)]
-        matrices = self.model.matrices() if recipe.update_rule == "muon" else []
+        self.rule = RULES[recipe.optimizer]
+        matrices = matrices_of(model.config) if self.rule.matrix else []
         self.updates = update_parts(
             len(layout.flat), matrices, self.pool.size if matrices else count
         )
@@ -140,7 +142,7 @@ class Stepper:
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
         self.pool.map([Update(part, factor, weight, rate, step) for part in self.updates])
-        if self.recipe.update_rule == "muon" and self.comm.size > 1:  # products round in many ways
+        if self.rule.matrix and self.comm.size > 1:  # products round in many ways
             self.model.params.flat[:] = self.comm.bcast(self.model.params.flat)
 
     def close(self) -> None:
@@ -173,10 +175,8 @@ class Stepper:
     def _update(self, task: Update) -> None:
         recipe = self.recipe
         limit = recipe.clip * task.weight if recipe.clip_by == "element" else 0.0
-        update(
-            recipe.update_rule, self.model.params.flat, self.grads[0].flat, self.slots, task.rate,
-            task.step, recipe, task.factor * task.weight, limit, task.part,
-        )  # fmt: skip
+        at = UpdateStep(task.step, task.rate, task.factor * task.weight, limit)
+        update(recipe, self.model.params.flat, self.grads[0].flat, self.slots, at, task.part)
 
 
 def gather_state(state: State, shards: int, comm: Comm) -> State:

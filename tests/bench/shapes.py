@@ -26,10 +26,11 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def flops(shape: str, cell: str) -> int:
-    """Count the operations a token in training: six for each weight of a matrix product."""
+    """Count the operations a token in training, as `rnncli train --plan` does."""
+    from rnncli.nn import Config, cost
+
     V, H, L, _, _ = SHAPES[shape]
-    gates = {"lstm": 4, "gru": 3}[cell]
-    return 6 * (L * gates * H * 2 * H + H * V)
+    return sum(cost.flops(Config(V, cell=cell, hidden=H, embed=H, layers=L)).values())
 
 
 def child(script: str, *words: Any, threads: int = 1, before: Sequence[str] = ()) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_in_a_file_they_are_refused_with_the_name_of_ours(tmp_path):
         assert line.endswith(f'c.yaml: there is no option "{key}". Is "{ours}" meant?')
 
 
-def test_the_readme_has_every_name():
-    table = (ROOT / "README.md").read_text("utf-8").split("**Old habits.**")[1]
+def test_the_guide_has_every_name():
+    table = (ROOT / "rnncli" / "guide" / "coming-from.md").read_text("utf-8")
     for their in {name for names in HABITS.values() for name in names}:
         assert re.search(rf"`-?{their}`", table), their

@@ -10,7 +10,7 @@ import pytest
 from commands import TINY, good, refused, run, sentences
 
 from rnncli.data.dataset import Dataset
-from rnncli.data.lines import Lines
+from rnncli.files.lines import Lines
 from rnncli.lm import language_model
 from rnncli.lm.ngram import KneserNey
 from rnncli.score import known_entropy

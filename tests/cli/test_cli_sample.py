@@ -59,11 +59,11 @@ def test_prefixes_come_from_options_a_file_or_standard_input(files, tmp_path):
 def test_a_prefix_file_that_cannot_be_used_is_one_clear_line(files, tmp_path):
     words, path = ("sample", files / "m.npz", "--prefix-file"), tmp_path / "p.txt"
     path.write_bytes(b"fine\nb\xe4d\n")
-    assert refused(*words, path).endswith("p.txt, line 2: not UTF-8 (byte 2).")
+    assert refused(*words, path).endswith("p.txt, line 2: byte 0xe4 at offset 6 is not utf-8.")
     path.write_bytes(b"")
     assert refused(*words, path).endswith("p.txt: no line, so no prefix.")
     path.write_bytes(b"x" * (1 << 21))
-    assert refused(*words, path).endswith("p.txt, line 1: longer than a prefix may be (1 MiB).")
+    assert refused(*words, path).endswith("p.txt, line 1: the line is longer than 1 MiB.")
     assert "none.txt" in refused(*words, tmp_path / "none.txt")
     message = wrong_use(*words, "-", "--prefix", "-", text="a")
     assert "standard input can be read once" in message

@@ -12,7 +12,7 @@ import pytest
 from commands import good, refused, run
 
 from rnncli.config.network import Config
-from rnncli.convert import pytorch
+from rnncli.convert import foreign, pytorch
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.files import safetensors
 from rnncli.lm import language_model
@@ -184,7 +184,7 @@ def expected(name):
 @pytest.mark.parametrize(("name", "close"), [("char_lstm", 1e-6), ("char_gru", 1e-12)])
 def test_a_character_model_of_others_gives_its_outputs(name, close):
     tokens, ids, wanted = expected(name)
-    found = pytorch.load(DATA / f"{name}.safetensors", tokens)
+    found = foreign.load(DATA / f"{name}.safetensors", tokens)
     assert found.tokenizer.vocabulary.tokens == ("<unk>", *tokens)
     assert found.tokenizer.signature == "char+nfc:stream:v1"
     ours = logits(found.model, [k + 1 for k in ids])
@@ -213,7 +213,7 @@ def test_words_with_ends_are_documents_and_rows_follow_their_tokens(tmp_path):
     for name in ("encoder.weight", "decoder.weight", "decoder.bias"):
         theirs[name] = theirs[name][order]
     safetensors.write(tmp_path / "m", theirs, {})
-    after = pytorch.load(tmp_path / "m", [tokens[k] for k in order])
+    after = foreign.load(tmp_path / "m", [tokens[k] for k in order])
     assert after.tokenizer.signature == "word+lower+nfc:document:v1"
     ids = [after.tokenizer.vocabulary.index[tokens[k]] for k in (1, 5, 3)]
     found, wanted = logits(after.model, ids), logits(before.model, [1, 5, 3])
@@ -240,7 +240,7 @@ def around(V=5, E=3, H=2, encoder="encoder.weight", decoder="decoder"):
 def test_names_may_differ(encoder, decoder):
     E = 3 if encoder else 0
     tensors = lstm(E=E, layers=2, prefix="module.x.") | around(5, E, 2, encoder, decoder)
-    named, config = pytorch.recognised(tensors, "m")
+    named, config = foreign.recognised(tensors, "m")
     assert config == Config(5, cell="lstm", hidden=2, layers=2, embed=E)
     assert not named["rnn.bias_hh_l1"].any()  # bias=False
     assert named["decoder.weight"].max() == 1
@@ -250,13 +250,13 @@ def test_names_may_differ(encoder, decoder):
 def test_matrices_of_one_shape_are_told_apart_by_bias_then_by_name():
     both = around(E=2)
     for tensors in (both, {k: v for k, v in both.items() if k != "decoder.bias"}):
-        named, _ = pytorch.recognised(lstm(E=2) | tensors, "m")
+        named, _ = foreign.recognised(lstm(E=2) | tensors, "m")
         assert named["decoder.weight"].max() == 1
 
 
 def test_equal_embedding_and_output_are_shared():
     tensors = around(E=2) | {"encoder.weight": np.ones((5, 2))}
-    assert pytorch.recognised(lstm(E=2) | tensors, "m")[1].tied
+    assert foreign.recognised(lstm(E=2) | tensors, "m")[1].tied
 
 
 STRANGE = {
@@ -276,14 +276,14 @@ STRANGE = {
 @pytest.mark.parametrize("fault", STRANGE)
 def test_what_is_no_recurrent_language_model_is_refused(fault):
     with pytest.raises(ArtefactError, match=fault):
-        pytorch.recognised(STRANGE[fault], "m")
+        foreign.recognised(STRANGE[fault], "m")
 
 
 def test_tensors_that_do_not_fit_one_another_are_refused(tmp_path):
     for bad in (lstm(E=4) | around(), lstm(E=0, V=4) | around(E=0, encoder="")):
         safetensors.write(tmp_path / "m", bad, {})
         with pytest.raises(ArtefactError, match=r"rnn\.weight_ih_l0"):
-            pytorch.load(tmp_path / "m", list("abcde"))
+            foreign.load(tmp_path / "m", list("abcde"))
 
 
 BAD_TOKENS = {
@@ -301,7 +301,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(fault, tmp_path):
     tokens, options = BAD_TOKENS[fault]
     safetensors.write(tmp_path / "m", lstm() | around(), {})
     with pytest.raises(DataError, match=fault):
-        pytorch.load(tmp_path / "m", tokens, **options)
+        foreign.load(tmp_path / "m", tokens, **options)
 
 
 def test_a_vocabulary_is_lines_or_json(tmp_path):
@@ -313,15 +313,15 @@ def test_a_vocabulary_is_lines_or_json(tmp_path):
     }  # fmt: skip
     for name, text in forms.items():
         (tmp_path / name).write_text(text)
-        assert pytorch.read_tokens(tmp_path / name) == wanted
+        assert foreign.read_tokens(tmp_path / name) == wanted
     bad = ["[1]", "{", '{"a": 0, "b": 2}', '{"a": 0, "b": "c"}', "3", '["\\ud800"]', "[" * 100_000]
     for text in bad:
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(DataError, match="neither a list"):
-            pytorch.read_tokens(tmp_path / "bad.json")
+            foreign.read_tokens(tmp_path / "bad.json")
     (tmp_path / "v.txt").write_bytes(b"\xff\n")
-    with pytest.raises(DataError, match="not UTF-8"):
-        pytorch.read_tokens(tmp_path / "v.txt")
+    with pytest.raises(DataError, match="line 1: byte 0xff at offset 0 is not utf-8"):
+        foreign.read_tokens(tmp_path / "v.txt")
 
 
 # --- the command ---

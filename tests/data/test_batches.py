@@ -20,6 +20,7 @@ PLANS = {
     "consecutive random lengths": Consecutive(IDS, 7, 20, seed=3, random_lengths=True),
     "random": Random(IDS, 7, 11, seed=3),
     "sentences": Sentences(np.arange(RAGGED[-1]), RAGGED, 7, 11, seed=3),
+    "mixed": Sentences(np.arange(RAGGED[-1]), RAGGED, 7, 11, seed=3, mixed=True),
 }
 plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 
@@ -158,3 +159,14 @@ def test_the_shortest_corpora_give_a_batch(n):
 def test_too_little_text_is_an_error_that_says_so(plan):
     with pytest.raises(DataError, match="training split"):
         plan.length(0)
+
+
+def test_mixed_batches_hold_short_units_and_long_ones_of_as_many_windows():
+    lengths = [3, 10] * 40 + [25, 30] * 12  # one window of 10 steps, or three
+    starts = units(lengths)
+    plan = Sentences(np.arange(starts[-1]), starts, 8, 10, seed=1, mixed=True)
+    works = list(plan.batches(0))
+    assert len(works) == plan.length(0) == 10 + 3 * 3
+    short = [work for work in works if work.steps.T == 9 and not work.carried]
+    assert len(short) == 10
+    assert sum(work.steps.sizes[2] < work.steps.B for work in short) >= 9  # both kinds

@@ -12,12 +12,13 @@ import pytest
 
 from rnncli.config.reading import ReadOptions
 from rnncli.data import chunks
-from rnncli.data.chunks import Files, count_part, cut, in_order, spooled
-from rnncli.data.corpus import FileChunk, Skipped, documents, read
-from rnncli.data.lines import Lines
+from rnncli.data.chunks import Files, count_chunk, cut, in_order, spooled
+from rnncli.data.corpus import ChunkReader, documents
+from rnncli.data.document import FileChunk, Skipped
 from rnncli.data.spool import Spool
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import DataError, RnncliError
+from rnncli.files.lines import Lines
 from rnncli.parallel.processes import WorkerPool
 from rnncli.text.pretokenizer import Pretokenizer
 
@@ -82,7 +83,7 @@ def counted(path, tmp_path, workers, on_bad_row):
     files = Files([path], ReadOptions(), skipped, workers)
     try:
         with spooled(files, Pretokenizer(), tmp_path, skipped) as corpus:
-            take = corpus.ids(np.array(corpus.types)) if corpus.tokens else np.zeros
+            take = corpus.reader(np.array(corpus.types)) if corpus.tokens else np.zeros
             tokens = take(corpus.tokens).tolist()
             records = [block.tolist() for block in corpus.records()]
             figures = corpus.documents, corpus.units, corpus.tokens
@@ -139,7 +140,7 @@ def test_a_guess_is_right_where_a_field_looks_like_rows(tmp_path, small):
     (tmp_path / "a.csv").write_text("id,body\n" + body * 30)
     found = cut([tmp_path / "a.csv"], ReadOptions())
     assert len(found) > 10
-    starts = [part.at - len("id,body\n") for part in found[1:]]
+    starts = [part.begin - len("id,body\n") for part in found[1:]]
     starts = [start for start in starts if start < 29 * len(body)]  # after that no row follows
     assert [start % len(body) for start in starts] == [0] * len(starts)
 
@@ -155,7 +156,7 @@ def test_parts_are_counted_again_where_the_one_before_ended(tmp_path):
     with Spool(tmp_path, Pretokenizer()) as spool:
 
         def count(part):
-            return count_part(part, spool, ReadOptions(), Skipped())
+            return count_chunk(part, spool, ReadOptions(), Skipped())
 
         def repeat(part):
             again.append(part)
@@ -164,11 +165,13 @@ def test_parts_are_counted_again_where_the_one_before_ended(tmp_path):
         found = list(in_order(pieces, map(count, pieces), repeat))
     assert again
     assert len(again) < len(pieces)
-    assert found[-1].end.at == size
+    assert found[-1].rest.begin == size
     places = []
-    for part, ended in zip([FileChunk(str(path)), *(f.end for f in found)], found, strict=False):
-        start = FileChunk(str(path), part.at, ended.end.at, part.row, part.line)
-        places += list(read(start, ReadOptions(), Skipped()))
+    for part, ended in zip([FileChunk(str(path)), *(f.rest for f in found)], found, strict=False):
+        start = part._replace(end=ended.rest.begin)
+        reader = ChunkReader(start, ReadOptions(), Skipped())
+        places += list(reader)
+        assert reader.rest == ended.rest
     assert places == expected
 
 

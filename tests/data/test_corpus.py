@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
-from rnncli.config.reading import ReadOptions
-from rnncli.data import lines
-from rnncli.data.corpus import Document, Skipped, documents
-from rnncli.data.lines import Lines
+from rnncli.config.reading import FORMATS, ReadOptions
+from rnncli.data import corpus
+from rnncli.data.corpus import documents
+from rnncli.data.document import Document, Skipped
 from rnncli.errors import ConfigError, DataError
+from rnncli.files import lines
+from rnncli.files.lines import Lines
 
 ODD = ["plain", 'with "quotes", and commas', "two\nlines", "ünï 👩‍👩‍👧 中文"]
 ODD += ["x\r\ny", "NA", "null"]
@@ -317,3 +319,18 @@ def test_progress_ends_at_the_size_as_stored(tmp_path, packed):
 def test_where_says_file_row_and_line():
     assert str(Document("x", "a.csv", 3, 5).where) == "a.csv, row 3 (line 5)"
     assert str(Document("x", "a.txt", 0, 5).where) == "a.txt, line 5"
+
+
+def test_the_option_names_the_formats_of_the_table():
+    assert tuple(corpus.FORMATS) == FORMATS
+
+
+def test_a_new_format_is_a_row(tmp_path, monkeypatch):
+    def upper(source):
+        for line in source.lines:
+            yield Document(line.strip().upper(), source.lines.name, 0, source.lines.number)
+
+    monkeypatch.setitem(corpus.FORMATS, "loud", corpus.Format(upper))
+    assert texts(write(tmp_path, "a.loud.gz", "a b\nc\n")) == ["A B", "C"]
+    with pytest.raises(ConfigError, match=r"none of \.csv, .*, \.loud \(or"):
+        texts(write(tmp_path, "a.quiet", "a"))

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.config.reading import ReadOptions
-from rnncli.data import splits as deal
-from rnncli.data import spool
+from rnncli.data import splits, spool
 from rnncli.data import tokenize as tokenizing
-from rnncli.data.corpus import Document, Skipped, documents
+from rnncli.data.corpus import documents
 from rnncli.data.dataset import SPLITS, Dataset
+from rnncli.data.document import Document, Skipped
 from rnncli.data.splits import quotas
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
@@ -53,7 +53,7 @@ def contents(data, name):
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
 def test_units_are_those_of_a_plain_reference(tmp_path, monkeypatch, level, unit, blocks):
     monkeypatch.setattr(spool, "UNITS", blocks[0])
-    monkeypatch.setattr(deal, "TOKENS", blocks[1])
+    monkeypatch.setattr(splits, "TOKENS", blocks[1])
     rule = Pretokenizer(level, unit, level == "word")
     path = tmp_path / "d.npz"
     summary = tokenize(TEXTS, rule, path, vocab_size=12, split=(0.7, 0.2, 0.1), seed=3)
@@ -128,7 +128,7 @@ def test_the_table_is_the_unknown_rate_of_each_size(tmp_path, monkeypatch):
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
 @pytest.mark.parametrize("block", [1 << 20, 13])
 def test_a_stream_is_the_running_text_cut_by_position(tmp_path, monkeypatch, level, block):
-    monkeypatch.setattr(deal, "TOKENS", block)
+    monkeypatch.setattr(splits, "TOKENS", block)
     rule = Pretokenizer(level, "stream", False)
     path = tmp_path / "d.npz"
     tokenize(TEXTS, rule, path, vocab_size=0, split=(0.6, 0.3, 0.1))
@@ -317,8 +317,9 @@ def test_impossible_options_are_refused(tmp_path, options):
 
 def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
     script = (
-        "import sys; from rnncli.data.corpus import *; from rnncli.data.tokenize import *;"
-        "from rnncli.text.tokenizer import *; a, b = sys.argv[1:];"
+        "import sys; from rnncli.config.reading import *; from rnncli.data.corpus import *;"
+        "from rnncli.data.tokenize import *; from rnncli.text.tokenizer import *;"
+        "a, b = sys.argv[1:];"
         "tokenize(documents([a], ReadOptions(), Skipped()), Pretokenizer(), b, inputs=[a], seed=4)"
     )
     results = set()
@@ -338,7 +339,7 @@ def test_the_same_input_gives_the_same_bytes_everywhere(tmp_path):
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "UNITS", 64)
-    monkeypatch.setattr(deal, "TOKENS", 1024)
+    monkeypatch.setattr(splits, "TOKENS", 1024)
     monkeypatch.setattr(spool, "_BUFFER", 1 << 14)
 
     def peak(times):

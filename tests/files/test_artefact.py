@@ -21,7 +21,7 @@ from damage import SILENT, census, changes, cuts, flips, small_data, small_model
 from hostile import CLAIMS, FOREIGN, GOOD, HEADERS, claiming, good_file, headed, meta_of, resealed
 
 from rnncli.errors import ArtefactError
-from rnncli.files import artefact, container
+from rnncli.files import artefact, canonical, container
 from rnncli.files.artefact import ArrayBlocks, read, write
 
 SHAPES = [(), (0,), (1,), (5,), (0, 3), (2, 3), (3, 0, 2), (4, 1, 2), (1,) * 32]
@@ -456,7 +456,7 @@ def test_the_largest_header_costs_a_small_multiple_of_its_size(tmp_path: Path) -
     lists = b"[" + b",".join([b"[]"] * 249_000) + b"]"
     text = '"😀'.encode() + b"a" * 3_000_000 + b'"'
     for value in (lists, text):
-        body = artefact._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":' + value + b"}")
+        body = canonical.dumps(GOOD).replace(b'"header":{}', b'"header":{"x":' + value + b"}")
         file = resealed(body, [container.Member("a", "|u1", (2,), 0)], [b"hi"])
         (tmp_path / "x.npz").write_bytes(file)
         tracemalloc.start()
@@ -513,3 +513,21 @@ def test_a_file_that_is_cut_before_it_is_mapped_is_damaged(
 
     monkeypatch.setattr(mmap, "mmap", cut_then_map)
     assert "cut short while it was read" in refusal(path, mapped=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b'{"a":1,"a":2}', "canonical"), (b'{"b":1,"a":2}', "canonical"), (b"[1, 2]", "canonical"),
+        (b"NaN", "canonical"), (b"1e999", "canonical"), (b'"\\ud800"', "canonical"),
+        (b"[1", "not JSON"), (b"\xff", "not JSON"), (b"1" * 5000, "not JSON"),
+        (b"[" * 100 + b"]" * 100, ""), (b"[" * 50_000 + b"]" * 50_000, "nested too deeply"),
+        (b"1" * 100_001, "too large"), (b"[" * 60_001, "too large"),
+    ],
+)  # fmt: skip
+def test_json_is_read_in_one_form_alone(text: bytes, fault: str) -> None:
+    if not fault:
+        assert canonical.dumps(canonical.loads(text, 100_000, 60_000)) == text
+        return
+    with pytest.raises(ValueError, match=fault):
+        canonical.loads(text, 100_000, 60_000)

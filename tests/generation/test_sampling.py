@@ -18,7 +18,8 @@ from rnncli.generation import sampling
 from rnncli.generation.filters import PLAIN, draw_one, weigh
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import prefix_ids
-from rnncli.nn import Config, Model, Params, incremental
+from rnncli.nn import Config, Model, Params, products
+from rnncli.nn.heads import linear
 from rnncli.nn.incremental import Single
 from rnncli.score.scoring import score_texts
 from rnncli.text.tokenizer import Tokenizer
@@ -110,7 +111,7 @@ def model_of(tokenizer: Tokenizer, seed: int = 0, **options: Any) -> Model:
     """A small model whose distributions are far from uniform."""
     config = Config(len(tokenizer), **{"hidden": 16, "embed": 7, **options})
     model = Model.initial(config, seed)
-    model.head[0][:] *= 6
+    linear.weights(model.params, model.config)[0][:] *= 6
     return model
 
 
@@ -252,7 +253,7 @@ def test_a_sample_does_not_depend_on_how_many_are_written(tokenizer: Tokenizer) 
 
 def test_threads_write_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     model, filters = model_of(WORDS, layers=2), Filters(0.9, no_repeat=3, repetition=1.1)
-    monkeypatch.setattr(incremental, "LARGE", 0)
+    monkeypatch.setattr(products, "LARGE", 0)
     texts = []
     for many, threads in ((1 << 30, 1), (1, 1), (1, 3)):
         monkeypatch.setattr(sampling, "MANY", many)

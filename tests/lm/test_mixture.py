@@ -13,6 +13,7 @@ from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import prefix_ids
 from rnncli.lm.mixture import Mixture, joined, take
 from rnncli.nn import Config, Model, Params
+from rnncli.nn.heads import linear
 from rnncli.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["The cat sat on the mat.", "A dog ran; the cat did not."], "char")
@@ -20,7 +21,7 @@ TOKENIZER = Tokenizer.train(["The cat sat on the mat.", "A dog ran; the cat did 
 
 def model_of(seed: int, **options: Any) -> Model:
     model = Model.initial(Config(len(TOKENIZER), **{"hidden": 14, "embed": 6, **options}), seed)
-    model.head[0][:] *= 6
+    linear.weights(model.params, model.config)[0][:] *= 6
     return model
 
 

@@ -19,6 +19,8 @@ from selenium.webdriver.support.ui import Select
 if not (shutil.which("chromium") and shutil.which("chromedriver")):
     pytest.skip("chromium and its driver are not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.browser
+
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--window-size=1200,1000", "about:blank")  # fmt: skip

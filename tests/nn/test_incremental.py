@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from networks import CELLS, INPUTS, V, language_model, random_params, random_state
 
-from rnncli.nn import Config, Model, State, Steps, incremental
+from rnncli.nn import Config, Model, State, Steps, products
 from rnncli.nn.incremental import Single
+from rnncli.nn.inputs import embedding
 from rnncli.nn.threads import Threads
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -28,9 +29,9 @@ def same(config, rng, count=3, threads=None):
 
 @cells
 @pytest.mark.parametrize("how", INPUTS)
-@pytest.mark.parametrize("table", [0, incremental.TABLE], ids=["no-table", "table"])
+@pytest.mark.parametrize("table", [0, embedding.TABLE], ids=["no-table", "table"])
 def test_one_token_at_a_time_is_the_network_itself(cell, how, table, monkeypatch):
-    monkeypatch.setattr(incremental, "TABLE", table)
+    monkeypatch.setattr(embedding, "TABLE", table)
     read = same(language_model(cell, how), np.random.default_rng(1))
     assert read.short == (cell in ("lstm", "gru", "rnn-tanh"))
 
@@ -61,7 +62,7 @@ def test_a_step_leaves_the_state_that_it_was_given():
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_large_matrices_in_pieces_are_the_network_itself(cell, count, monkeypatch):
-    monkeypatch.setattr(incremental, "LARGE", 0)
+    monkeypatch.setattr(products, "LARGE", 0)
     for size in (1, 3):
         same(language_model(cell, layers=2), np.random.default_rng(4), count, Threads(size))
 

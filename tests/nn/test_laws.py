@@ -25,10 +25,21 @@ from networks import (
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
-from rnncli.nn.head import logits, loss_and_gradients, token_nats
+from rnncli.nn.cells import table as engine
+from rnncli.nn.heads.softmax import token_gradients, token_nats
+from rnncli.nn.inputs.input import Source, dropped
+from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.ops import add_gather_backward, gather_forward
-from rnncli.nn.optim import RULES, clip_norm, muon, orthogonalised, update, update_parts
-from rnncli.nn.stack import Source, dropped, stack_backward, stack_forward
+from rnncli.nn.optim import (
+    UpdateStep,
+    clip_norm,
+    muon,
+    new_slots,
+    orthogonalised,
+    update,
+    update_parts,
+)
+from rnncli.nn.stack import stack_backward, stack_forward
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 8, 9, 100, None])
@@ -38,8 +49,8 @@ def test_head_blocks_never_change_the_answer_however_large_the_logits(block, siz
     x, W, b = rng.standard_normal((H, 6)), size * rng.standard_normal((V, H)), np.arange(V) / 7
     y, weight = rng.integers(0, V, 6), rng.random(6)
     dW, db = np.zeros_like(W), np.zeros_like(b)
-    nats, dx = loss_and_gradients(x, W, b, y, weight, dW, db, block)
-    z = logits(x, W, b)
+    nats, dx = token_gradients(x, W, b, y, weight, dW, db, block)
+    z = W @ x + b[:, None]
     p = np.exp(z - z.max(axis=0))
     p /= p.sum(axis=0)
     d = weight * (p - np.eye(V)[y].T)
@@ -392,12 +403,12 @@ def test_one_batch_can_be_learned_by_heart(cell):
     x[0] = np.arange(4)  # sequences that begin alike could not be told apart
     batch = Batch(x.ravel(), rng.integers(0, V, steps.N), steps)
     recipe, state = Recipe(lr=0.03), model.zero_state(4)
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
+    slots = new_slots(recipe, model.params.flat)
     grads = model.params.like()
     for t in range(1, 301):
         model.gradients(batch, state, grads)
         clip_norm(grads.flat, recipe.clip)
-        update(recipe.update_rule, model.params.flat, grads.flat, slots, recipe.rate, t, recipe)
+        update(recipe, model.params.flat, grads.flat, slots, UpdateStep(t, recipe.rate))
     assert model.nats(batch, state)[0].mean() < 0.02
 
 
@@ -450,7 +461,7 @@ def test_a_step_of_muon_worked_by_hand():
 def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
     config = Config(**{"inputs": 9, "hidden": 6, **settings})
     model = Model(config, Params(shapes(config), np.float64))
-    for k, (place, shape) in enumerate(model.matrices(), 1):
+    for k, (place, shape) in enumerate(matrices_of(config), 1):
         assert shape[0] in (config.hidden, config.top, config.proj, config.inputs)
         assert not model.params.flat[place].any()  # no element is in two
         model.params.flat[place] = np.full(shape, k).ravel()
@@ -458,7 +469,7 @@ def test_muon_turns_the_weights_between_layers_gate_by_gate(settings, turned):
     for name in turned:
         value = model.params[name]
         assert value.all()
-        gates = 1 if name.endswith(("Wp", "head.W")) else config.gates
+        gates = 1 if name.endswith(("Wp", "head.W")) else len(engine.CELLS[config.cell].gates)
         assert [len(np.unique(gate)) for gate in np.split(value, gates)] == [1] * gates
         assert len(np.unique(value)) == gates
 
@@ -469,7 +480,7 @@ def test_shares_hold_every_parameter_once(count, monkeypatch):
     config = Config(9, hidden=6, embed=5, layers=2)
     model = Model(config, Params(shapes(config), np.float64))
     size = len(model.params.flat)
-    for matrices in ([], model.matrices()):
+    for matrices in ([], matrices_of(config)):
         held = np.zeros(size, int)
         for share in update_parts(size, matrices, count):
             for place in [*share.runs, *(place for place, _ in share.matrices)]:

@@ -12,7 +12,10 @@ from networks import CELLS, H, K, V, cells, close, random_params, random_state
 from numeric import assert_gradients
 
 from rnncli.nn import Batch, Config, Model, Packed, Steps, pack, pad, unpack
-from rnncli.nn.stack import DIRECTIONS, Source, stack_backward, stack_forward
+from rnncli.nn.heads import linear
+from rnncli.nn.inputs.input import Source
+from rnncli.nn.layout import DIRECTIONS
+from rnncli.nn.stack import stack_backward, stack_forward
 
 D = 4
 LENGTHS = (2, 5, 3)  # out of order on purpose
@@ -191,7 +194,7 @@ def test_a_language_model_equals_the_loops(cell, embed, lengths, vocabulary):
 
     table = model.params["embed.W"] if config.embed else np.eye(vocabulary)
     weights = textbook(config, model.params, one_hot=not config.embed)
-    W, b = model.head
+    W, b = linear.weights(model.params, config)
     totals, dtable, dW, db = None, np.zeros_like(table), np.zeros_like(W), np.zeros_like(b)
     for j, k in enumerate(x.order):
         n = lengths[k]
@@ -235,7 +238,7 @@ def test_sampling_step_by_step_gives_the_loops_probabilities(cell):
     config = Config(inputs=V, embed=D, hidden=H, layers=2, **CELLS[cell])
     model = Model(config, random_params(config, rng))
     ids, state = rng.integers(0, V, 5), random_state(config, 1, rng)
-    weights, (W, b) = textbook(config, model.params), model.head
+    weights, (W, b) = textbook(config, model.params), linear.weights(model.params, config)
     hs, _, _ = reference.stack(
         config.cell, list(model.params["embed.W"][ids]), of_sequence(state, config, 0), weights,
         **options(config),
@@ -258,7 +261,7 @@ def test_a_tagger_that_reads_the_last_step_equals_the_loops(cell):
     tags = np.array([6, 0, 3])[x.order]
     state, grads = model.zero_state(len(LENGTHS)), model.params.like()
     found = model.gradients(Batch(x.data, tags, x.steps), state, grads)
-    weights, (W, b) = textbook(config, model.params), model.head
+    weights, (W, b) = textbook(config, model.params), linear.weights(model.params, config)
     dW = np.zeros_like(W)
     for j, k in enumerate(x.order):
         xs = list(model.params["embed.W"][ids[k]])

@@ -14,8 +14,10 @@ from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
 from rnncli.convert.pytorch import from_torch, to_torch
 from rnncli.nn import Batch, Model, Packed, Params, State, pack, shapes, unpack
-from rnncli.nn.optim import RULES, clip_norm, update, update_parts
-from rnncli.nn.stack import Source, stack_backward, stack_forward
+from rnncli.nn.inputs.input import Source
+from rnncli.nn.layout import matrices as matrices_of
+from rnncli.nn.optim import RULES, UpdateStep, clip_norm, new_slots, update, update_parts
+from rnncli.nn.stack import stack_backward, stack_forward
 
 DATA = Path(__file__).parents[1] / "frozen"
 
@@ -108,8 +110,8 @@ def check_optimizer(start, end):
     (settings, first), (recipe, last) = start, end
     config, recipe = Config(**settings), Recipe(**recipe)
     model = Model(config, parameters(config, first))
-    slots = {name: np.zeros_like(model.params.flat) for name in RULES[recipe.update_rule].slots}
-    matrices = model.matrices() if recipe.update_rule == "muon" else []
+    slots = new_slots(recipe, model.params.flat)
+    matrices = matrices_of(config) if RULES[recipe.optimizer].matrix else []
     (share,) = update_parts(len(model.params.flat), matrices, 1)
     grads, losses, norms = model.params.like(), [], []
     for t, (ids, targets) in enumerate(first["batches"].astype(int), start=1):
@@ -117,16 +119,8 @@ def check_optimizer(start, end):
         found = model.gradients(Batch(x.data, y.data, x.steps), model.zero_state(x.steps.B), grads)
         losses.append(found.nats.mean())
         norms.append(clip_norm(grads.flat, recipe.clip))
-        update(
-            recipe.update_rule,
-            model.params.flat,
-            grads.flat,
-            slots,
-            recipe.rate,
-            t,
-            recipe,
-            share=share,
-        )
+        at = UpdateStep(t, recipe.rate)
+        update(recipe, model.params.flat, grads.flat, slots, at, share)
     close(losses, last["losses"])
     close(norms, last["norms"])
     for name, value in from_torch(config, last).items():
@@ -165,7 +159,8 @@ def test_the_frozen_gradients_are_clipped_at_some_steps_and_not_at_others():
 
 
 def test_every_rule_is_among_the_frozen_ones():
-    assert {recipe["optimizer"] for recipe, _ in OPTIMIZERS.values()} == set(RULES)
+    plain = {name for name, rule in RULES.items() if not rule.averaged}
+    assert {recipe["optimizer"] for recipe, _ in OPTIMIZERS.values()} == plain
 
 
 @pytest.mark.parametrize("cases", [CELLS, MODELS], ids=["cells", "models"])

@@ -21,7 +21,7 @@ from test_pytorch import NETWORKS, language, logits  # noqa: E402
 from test_torch_frozen import check_cell, check_model, check_optimizer, frozen  # noqa: E402
 
 from rnncli.config.network import Config  # noqa: E402
-from rnncli.convert import pytorch  # noqa: E402
+from rnncli.convert import foreign, pytorch  # noqa: E402
 from rnncli.convert.pytorch import to_torch  # noqa: E402
 from rnncli.files import safetensors  # noqa: E402
 from rnncli.nn import Batch, Model, Steps  # noqa: E402
@@ -113,5 +113,5 @@ def test_a_file_of_ours_goes_into_torch_and_comes_back(name, tmp_path):
     save_file(weights, path)  # as others have it: no metadata
     tokens = before.tokenizer.vocabulary.tokens
     if config.activation == "tanh":
-        after = pytorch.load(path, tokens, level="word")
+        after = foreign.load(path, tokens, level="word")
         np.testing.assert_allclose(logits(after.model, ids), torch_computes(), atol=1e-6)

@@ -7,7 +7,8 @@ from networks import CELLS, INPUTS, V, cells, close, language_model, random_para
 from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Steps
-from rnncli.nn.trace import SERIES, SIGMOIDS, trace
+from rnncli.nn.cells import table as engine
+from rnncli.nn.trace import SIGMOIDS, trace
 
 IDS = np.random.default_rng(5).integers(0, V, 23)
 
@@ -57,7 +58,7 @@ def test_the_gates_make_the_states_that_are_shown(cell):
     _, layers = traced(language_model(cell))
     (s,) = layers
     kind = CELLS[cell]["cell"]
-    assert tuple(s) == SERIES[kind]
+    assert tuple(s) == engine.CELLS[kind].series
     for name in SIGMOIDS & set(s):
         assert 0 < s[name].min() < s[name].max() < 1
     before = {name: np.pad(s[name], ((0, 0), (1, 0)))[:, :-1] for name in ("c", "h") if name in s}

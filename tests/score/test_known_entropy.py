@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rnncli.config.reading import ReadOptions
-from rnncli.data.corpus import Skipped, documents
+from rnncli.data.corpus import documents
 from rnncli.data.dataset import Dataset
+from rnncli.data.document import Skipped
 from rnncli.data.tokenize import tokenize
 from rnncli.score.known_entropy import fingerprint, known_entropy
 from rnncli.text.pretokenizer import Pretokenizer

@@ -8,7 +8,7 @@ import pytest
 from test_scoring import DOCUMENTS, SEEN, SENTENCES, STREAM, TEXTS, model_of, split_of, unigram
 
 from rnncli.score.scoring import score_texts
-from rnncli.score.surprisal import pieces, split_units, surprisals, text_tokens, text_units
+from rnncli.score.surprisal import split_units, surprisals, text_tokens, text_units
 from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.tokenizer import Tokenizer
 
@@ -29,7 +29,7 @@ def test_the_pieces_are_the_text_and_as_many_as_its_tokens(
     level: str, lower: bool, text: str
 ) -> None:
     rule = Pretokenizer(level, "document", lower)
-    found = pieces(rule, text)
+    found = rule.pieces(text)
     assert len(found) == len(rule.tokens(text))
     joined = "".join(space + piece for space, piece in found)
     if level == "byte":
@@ -42,7 +42,7 @@ def test_the_pieces_are_the_text_and_as_many_as_its_tokens(
 
 
 def test_capitals_and_white_space_stay() -> None:
-    assert pieces(Pretokenizer(), " It isn't\n(SO)") == [
+    assert Pretokenizer().pieces(" It isn't\n(SO)") == [
         (" ", "It"), (" ", "is"), ("", "n't"), ("\n", "("), ("", "SO"), ("", ")"),
     ]  # fmt: skip
 

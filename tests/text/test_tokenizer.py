@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
-from rnncli.text.pretokenizer import Pretokenizer, sentences
-from rnncli.text.tokenizer import Tokenizer, Vocabulary
+from rnncli.text.pretokenizer import Pretokenizer
+from rnncli.text.sentences import sentences
+from rnncli.text.tokenizer import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
 
 # Spaces, marks, joiners, controls, scripts and surrogate-plane signs that trip splitters up.
 TRICKY = [
@@ -222,10 +225,15 @@ def test_special_tokens_in_text_are_refused_for_words_alone():
     assert chars.decode(chars.encode("<s>")) == "<s>"
 
 
-@pytest.mark.parametrize("level", ["char", "byte"])
-def test_half_a_surrogate_pair_is_refused(level):
-    with pytest.raises(DataError, match=r"\\ud800 in the text is not a Unicode character"):
+@pytest.mark.parametrize("level", ["word", "char", "byte"])
+def test_half_a_surrogate_pair_is_refused(level, tmp_path):
+    wrong = r"\\ud800 in the text is not a Unicode character"
+    with pytest.raises(DataError, match=wrong):
         Tokenizer.train(["abc"], level).encode("a\ud800")
+    with pytest.raises(DataError, match=wrong):
+        Tokenizer.train(["abc a\ud800"], level)
+    with pytest.raises(DataError, match=r"text 2: half a surrogate pair in the text"):
+        tokenize(["abc", "a\ud800"], Pretokenizer(level), tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize("bad", [-1, 5])
@@ -246,7 +254,7 @@ def test_impossible_rules_and_sizes_are_refused():
 
 def test_the_cache_stays_within_its_bounds(monkeypatch):
     tokenizer = Tokenizer.train(["a b"])
-    chunks = tokenizer._coder._chunk.__self__
+    chunks = tokenizer._encode._cache
     monkeypatch.setattr(type(chunks), "entries", 10)
     expected = tokenizer.encode("a").tolist() + [0] * 100 + tokenizer.encode("b").tolist()
     text = " ".join(["a", *(f"w{k}" for k in range(100)), "b"])

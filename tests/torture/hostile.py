@@ -25,7 +25,7 @@ from tally import Tally
 
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ArtefactError
-from rnncli.files import artefact, container
+from rnncli.files import artefact, canonical, container
 from rnncli.lm import language_model
 
 SECONDS, BYTES = 0.05, 8 << 20  # what a refusal may take
@@ -33,7 +33,7 @@ SECONDS, BYTES = 0.05, 8 << 20  # what a refusal may take
 
 def resealed(meta: Any, members: list[container.Member], data: list[bytes]) -> bytes:
     """A file whose checksums are right, whatever it holds; `meta` is an object or JSON text."""
-    text = meta if isinstance(meta, bytes) else artefact._dumps(meta)
+    text = meta if isinstance(meta, bytes) else canonical.dumps(meta)
     letters = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
     out, placed = b"", []
     last = container.Member("meta", "|u1", (len(letters),), 0)
@@ -109,28 +109,28 @@ HEADERS = [
     b'{"a":' * 100_000,
     b"1" * 5000,
     b"\xff\xfe",
-    artefact._dumps({**GOOD, "version": True}),
-    artefact._dumps({**GOOD, "version": 0}),
-    artefact._dumps({**GOOD, "version": 1.0}),
-    artefact._dumps({**GOOD, "version": None}),
-    artefact._dumps({**GOOD, "kind": "toy"}),
-    artefact._dumps({**GOOD, "kind": ["data"]}),
-    artefact._dumps({**GOOD, "header": []}),
-    artefact._dumps({**GOOD, "arrays": []}),
-    artefact._dumps({**GOOD, "arrays": {}}),
-    artefact._dumps({**GOOD, "arrays": {"a": None}}),
-    artefact._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "sha256": []}}}),
-    artefact._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "shape": 2}}}),
-    artefact._dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "dtype": []}}}),
-    artefact._dumps({**GOOD, "arrays": {**GOOD["arrays"], "b": GOOD["arrays"]["a"]}}),
-    artefact._dumps({**GOOD, "more": 1}),
-    artefact._dumps({**GOOD, "format": "rnn"}),
-    artefact._dumps(GOOD) + b" ",
-    artefact._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":NaN}'),
-    artefact._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1e999}'),
-    artefact._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":"\\ud800"}'),
-    artefact._dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1,"x":2}'),
-    artefact._dumps({**GOOD, "header": {"x": [0] * 500_000}}),
+    canonical.dumps({**GOOD, "version": True}),
+    canonical.dumps({**GOOD, "version": 0}),
+    canonical.dumps({**GOOD, "version": 1.0}),
+    canonical.dumps({**GOOD, "version": None}),
+    canonical.dumps({**GOOD, "kind": "toy"}),
+    canonical.dumps({**GOOD, "kind": ["data"]}),
+    canonical.dumps({**GOOD, "header": []}),
+    canonical.dumps({**GOOD, "arrays": []}),
+    canonical.dumps({**GOOD, "arrays": {}}),
+    canonical.dumps({**GOOD, "arrays": {"a": None}}),
+    canonical.dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "sha256": []}}}),
+    canonical.dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "shape": 2}}}),
+    canonical.dumps({**GOOD, "arrays": {"a": {**GOOD["arrays"]["a"], "dtype": []}}}),
+    canonical.dumps({**GOOD, "arrays": {**GOOD["arrays"], "b": GOOD["arrays"]["a"]}}),
+    canonical.dumps({**GOOD, "more": 1}),
+    canonical.dumps({**GOOD, "format": "rnn"}),
+    canonical.dumps(GOOD) + b" ",
+    canonical.dumps(GOOD).replace(b'"header":{}', b'"header":{"x":NaN}'),
+    canonical.dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1e999}'),
+    canonical.dumps(GOOD).replace(b'"header":{}', b'"header":{"x":"\\ud800"}'),
+    canonical.dumps(GOOD).replace(b'"header":{}', b'"header":{"x":1,"x":2}'),
+    canonical.dumps({**GOOD, "header": {"x": [0] * 500_000}}),
 ]
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tally import Tally, one_line
 
 from rnncli.config.reading import ReadOptions
-from rnncli.data.corpus import Skipped, documents
+from rnncli.data.corpus import documents
+from rnncli.data.document import Skipped
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import DataError
 from rnncli.text.pretokenizer import Pretokenizer

@@ -19,7 +19,7 @@ from kills import child, train_words
 from tally import Tally
 
 from rnncli import cli
-from rnncli.config.network import GATES, Config
+from rnncli.config.network import CELLS, Config
 from rnncli.config.recipe import RATES, SCHEDULES, Recipe
 from rnncli.data.batches import BatchPlan
 from rnncli.data.dataset import Dataset
@@ -86,7 +86,7 @@ def _held_out(model: Model) -> float:
 def _config(draw: random.Random) -> Config:
     layers, embed = draw.choice([1, 1, 2, 3]), draw.choice([0, 3, 6])
     return Config(
-        len(WORDS), cell=draw.choice(list(GATES)), hidden=6, layers=layers, embed=embed,
+        len(WORDS), cell=draw.choice(list(CELLS)), hidden=6, layers=layers, embed=embed,
         top=draw.choice([0, 0, 4]), proj=draw.choice([0, 0, 3]),
         activation=draw.choice(["tanh", "relu"]), residual=draw.random() < 0.2,
         layer_norm=draw.random() < 0.2, tied=draw.random() < 0.3,

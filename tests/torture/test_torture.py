@@ -10,6 +10,8 @@ from commands import run
 from rnncli import errors
 from rnncli.files import artefact, atomic
 
+pytestmark = pytest.mark.torture
+
 QUICK = {name: row for name, row in torture.ROWS.items() if row.quick}
 
 
@@ -18,6 +20,8 @@ def test_the_promises_hold(name: str, tmp_path: Path) -> None:
     row = QUICK[name]
     tally = row.run(row.quick, tmp_path)
     assert tally.failures == []
+    if name == "disk" and not tally.reached:
+        pytest.skip("no disk can be mounted")
     assert tally.reached >= min(row.quick, 8)
 
 

@@ -10,7 +10,7 @@ from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import Model, State, gradient_by_lag
-from rnncli.nn.cells import CELLS
+from rnncli.nn.cells.table import CELLS
 from rnncli.training import check as diagnostics
 from rnncli.training.check import check, made_up
 

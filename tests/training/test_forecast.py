@@ -8,9 +8,7 @@ from types import SimpleNamespace
 import pytest
 from commands import TINY, good, run, sentences
 
-from rnncli.config.network import Config
 from rnncli.data.dataset import Dataset
-from rnncli.nn import Model
 from rnncli.training import forecast, loop
 from rnncli.training import session as api
 from rnncli.training.forecast import Pace
@@ -38,23 +36,6 @@ def begin(data, **given):
     given = {"hidden": 8, "batch": 4, "bptt": 8, **given}
     run = api.fresh(dataset, *settings_for(dataset.tokenizer, None, given))
     return api.begin(dataset, run), dataset
-
-
-def test_parameters_and_operations_beside_worked_numbers():
-    config = Config(10, cell="gru", hidden=4, embed=3, layers=2)
-    first, second = 12 * 3 + 12 * 4 + 12 + 4, 12 * 4 + 12 * 4 + 12 + 4
-    counts = forecast.parameters(config)
-    assert counts == {"embedding": 30, "recurrent": first + second, "output": 10 * 4 + 10}
-    assert sum(counts.values()) == len(Model.initial(config).params.flat)
-    # a product with n weights: n multiplications and n additions, forward and twice backward
-    assert forecast.flops(config) == {
-        "recurrent": 6 * (12 * 3 + 12 * 4 + 12 * 4 + 12 * 4), "output": 6 * 40
-    }  # fmt: skip
-    one_hot = Config(10, cell="lstm", hidden=4, proj=2)
-    assert forecast.flops(one_hot) == {"recurrent": 6 * (16 * 2 + 2 * 4), "output": 6 * 20}
-    tied = Config(10, cell="rnn", hidden=4, embed=4, tied=True)
-    assert forecast.parameters(tied) == {"embedding": 40, "recurrent": 36, "output": 10}
-    assert forecast.flops(tied) == {"recurrent": 6 * 32, "output": 6 * 40}
 
 
 class Clock:

@@ -18,8 +18,8 @@ from rnncli.config.recipe import Recipe
 from rnncli.data.batches import Consecutive
 from rnncli.errors import DivergenceError, RnncliError
 from rnncli.nn import Model, Params, Steps, shapes
-from rnncli.nn.optim import schedule
 from rnncli.nn.packed import Batch
+from rnncli.nn.schedules import schedule
 from rnncli.parallel.processes import WorkerPool, shared
 from rnncli.training.loop import TrainRun, make_plan, total_steps, train
 from rnncli.training.shards import shard_of
@@ -611,7 +611,8 @@ def test_every_token_of_an_epoch_weighs_the_same():
                     max_steps=4, shards=1)  # fmt: skip
     run, plan = begin(recipe, starts=UNITS, dtype=np.float64, init="normal", init_scale=1.0)
     works = list(plan.batches(0))
-    assert len({len(work.y) for work in works}) == len(works) == 4
+    assert len(works) == 4
+    assert len({len(work.y) for work in works}) > 1
     start = run.model.params.flat.copy()
     stepper = Stepper(run.model, recipe, {})
     whole = np.zeros_like(start)

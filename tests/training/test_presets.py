@@ -11,7 +11,7 @@ from rnncli.config.recipe import RATES, Recipe
 from rnncli.config.samples import Samples
 from rnncli.lm import language_model
 from rnncli.nn import Model, shapes
-from rnncli.nn.optim import schedule
+from rnncli.nn.schedules import schedule
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import recipes
 from rnncli.training.loop import TrainRun, make_plan, train

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnncli.config.writing import Filters
 from rnncli.errors import DataError, shown
+from rnncli.files.lines import text_lines
 from rnncli.generation.sampling import generate
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look.report.activity import finite
@@ -23,13 +24,9 @@ Pairs = list[list[Any]]
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a file that `rnncli train --metrics` wrote; DataError for any other line."""
+    """Return the rows of a file that `rnncli train --metrics` wrote; DataError for other lines."""
     rows = []
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text.") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_lines(str(path)), 1):
         try:
             row = json.loads(line)
             sound = isinstance(row["kind"], str) and type(row["step"]) is int
@@ -37,7 +34,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
             sound = False
         if not sound:
             raise DataError(f"{path}, line {number}: not a line of rnncli train --metrics: "
-                            f"{shown(line)}")  # fmt: skip
+                            f"{shown(line.rstrip())}")  # fmt: skip
         rows.append(row)
     return rows
 
@@ -88,7 +85,7 @@ def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str
     if logged:
         return [{"when": f"step {row['step']:,}", "prefix": str(row.get("prefix", "")),
                  "text": str(row.get("text", ""))} for row in logged]  # fmt: skip
-    length = 60 if language.tokenizer.pretokenizer.level == "word" else 240
+    length = language.tokenizer.pretokenizer.row.excerpt
     out = []
     for temperature in TEMPERATURES:
         drawn = generate(language.model, language.tokenizer, num=2, length=length,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from rnncli.lm.language_model import LanguageModel
 from rnncli.look.report.activity import finite
 from rnncli.nn import Batch, Model, Steps
-from rnncli.nn.trace import SERIES
+from rnncli.nn.cells.table import CELLS
+from rnncli.nn.cost import costs
+from rnncli.nn.layout import cell_weights, layout
 
 Array = NDArray[Any]
 
@@ -28,11 +30,10 @@ def spectra(model: Model) -> list[dict[str, Any]]:
     al. 2013); in a gated cell the gates have a say, too.
     """
     config, out = model.config, []
-    gates = [name for name in SERIES[config.cell] if name not in ("c", "h")] or ["h"]
     for layer in range(config.layers):
-        Wh = model.params[f"rnn.{layer}.fwd.Wh"].astype(np.float64)
+        Wh = cell_weights(model.params, layer)["Wh"].astype(np.float64)
         H = config.units(layer)
-        for k, gate in enumerate(gates):
+        for k, gate in enumerate(CELLS[config.cell].gates):
             block = Wh[k * H : (k + 1) * H]
             square = block.shape[0] == block.shape[1] and H <= LARGEST
             eigen = np.linalg.eigvals(block) if square else np.empty(0)
@@ -51,11 +52,10 @@ def neighbours(language: LanguageModel) -> list[dict[str, Any]]:
     input is one-hot) and, unless they are tied, the output layer's, where tokens are near that
     follow the same things.
     """
-    model = language.model
-    params, config = model.params, model.config
-    tables = {"input": params["embed.W" if config.embed else "rnn.0.fwd.Wx"]}
-    if not config.tied:
-        tables["output layer"] = params["head.W"]
+    params, tables = language.model.params, dict[str, Array]()
+    for name, spec in layout(language.model.config).items():
+        if spec.tokens and spec.role == "weights":
+            tables["output layer" if spec.part == "output" else "input"] = params[name]
     return [{"table": name, "rows": _near(language, rows)} for name, rows in tables.items()]
 
 
@@ -82,22 +82,16 @@ def _near(language: LanguageModel, table: Array) -> list[dict[str, Any]]:
 
 
 def parts(model: Model) -> list[dict[str, Any]]:
-    """Parameters and multiply-adds a token by part: embedding, each layer's matrices, output."""
-    config, out = model.config, dict[str, dict[str, Any]]()
-    for name, values in model.params.items():
-        piece = name.split(".")
-        looked_up = name == "embed.W" or (name == "rnn.0.fwd.Wx" and not config.embed)
-        if piece[0] == "rnn":
-            side = "input" if piece[3] in ("Wx", "b", "gx") else "recurrence"
-            part = f"layer {int(piece[1]) + 1}, {side}"
-        else:
-            part = "embedding" if piece[0] == "embed" else "output layer"
-        row = out.setdefault(part, {"part": part, "parameters": 0, "work": 0})
-        row["parameters"] += values.size
-        row["work"] += values.size if values.ndim == 2 and not looked_up else 0
-    if config.tied:
-        out["output layer"]["work"] += model.params["embed.W"].size
-    return list(out.values())
+    """Count parameters and multiply-adds a token by part: embedding, each layer, output layer."""
+    names = {"embedding": "embedding", "output": "output layer"}
+    return [
+        {
+            "part": names.get(cost.part) or f"layer {(cost.layer or 0) + 1}, {cost.part}",
+            "parameters": cost.parameters,
+            "work": cost.products,
+        }
+        for cost in costs(model.config)
+    ]
 
 
 def times(model: Model) -> list[dict[str, Any]]:

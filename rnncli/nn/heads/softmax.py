@@ -1,4 +1,4 @@
-"""HOT PATH 2: the output layer: matmul, softmax, loss and their gradients, in vocabulary blocks.
+"""HOT PATH 2: a linear layer and its softmax: loss and gradients, in blocks of the vocabulary.
 
 The (V, N) logits are the largest array of a word model. They are made block by block of the
 vocabulary, so that the weights are read once a pass and a block of logits stays in the cache while
@@ -12,25 +12,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.network import Config
+from rnncli.nn.heads.linear import weights
+from rnncli.nn.params import Params
+
 Array = NDArray[Any]
 
 BLOCK_BYTES = 1 << 20  # of logits: fits the second-level cache with the weights beside it
 
 
 def block_rows(N: int, itemsize: int) -> int:
-    """How many rows of the vocabulary one block has."""
+    """Return the number of rows of the vocabulary in one block."""
     return max(64, BLOCK_BYTES // max(1, N * itemsize))
 
 
-def logits(x: Array, W: Array, b: Array) -> Array:
-    """W x + b: (V, N)."""
-    z = W @ x
-    z += b[:, None]
-    return z
+def nats(params: Params, config: Config, x: Array, y: Array) -> Array:
+    """Compute -log p of each target of y (N,) from x (F, N): (N,)."""
+    return token_nats(x, *weights(params, config), y)
+
+
+def loss_and_gradients(
+    params: Params, config: Config, x: Array, y: Array, scale: float, grads: Params,
+    block: int | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Compute the nats of each target (N,), and put the gradients; see `Head`."""
+    weight = np.full(x.shape[1], scale, x.dtype)
+    return token_gradients(x, *weights(params, config), y, weight, *weights(grads, config), block)
 
 
 def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None) -> Array:
-    """-log softmax(W x + b)[y] for each column: (N,).
+    """Compute -log softmax(W x + b)[y] for each column: (N,).
 
     The running maximum and sum over blocks give the logarithm of the sum of exponentials without
     the (V, N) array ever existing whole.
@@ -41,7 +52,8 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
     total = np.zeros(N, x.dtype)
     target = np.empty(N, x.dtype)
     for start in range(0, V, block):
-        z = logits(x, W[start : start + block], b[start : start + block])
+        z = W[start : start + block] @ x
+        z += b[start : start + block, None]
         _pick(z, y, start, target)
         higher = np.maximum(top, z.max(axis=0))
         z -= higher
@@ -52,7 +64,7 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
     return np.asarray(top + np.log(total) - target)
 
 
-def loss_and_gradients(
+def token_gradients(
     x: Array,
     W: Array,
     b: Array,
@@ -62,7 +74,7 @@ def loss_and_gradients(
     db: Array,
     block: int | None = None,
 ) -> tuple[Array, Array]:
-    """The nats of each column (N,) and d (sum of weight * nats) / dx (F, N).
+    """Return the nats of each column (N,) and d (sum of weight * nats) / dx (F, N).
 
     `weight` (N,) is usually 1/N. Gradients of W (V, F) and b (V,) are put into dW and db.
     d nats / d logits = softmax - onehot(y).

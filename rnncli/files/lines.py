@@ -1,6 +1,6 @@
-"""The lines of a file, plain or gzipped, decoded; every line's place is known, for messages.
+"""Reads the lines of a text file, plain or gzipped, and knows the place of each, for messages.
 
-Reads in bounded memory. It does not know what a line holds.
+Memory is bounded, whatever the file holds. It does not know what a line means.
 """
 
 import codecs
@@ -22,7 +22,10 @@ Buffered: TypeAlias = "io.BufferedReader[_Counted] | gzip.GzipFile"
 
 
 class Place(NamedTuple):
-    """Where something stands: rows are counted from 1, lines too; 0 means that it has none."""
+    """Names a place in a file: rows and lines are counted from 1; 0 means that there is none.
+
+    Example: Place("a.csv", 2, 3) -> "a.csv, row 2 (line 3)"
+    """
 
     file: str
     row: int = 0
@@ -38,27 +41,29 @@ class Place(NamedTuple):
 
 
 class Progress:
-    """Adds up the bytes of all files and calls `on_bytes` every so often."""
+    """Adds up the bytes that are read of all files, and calls `call(read, total)` once a MiB."""
 
     def __init__(
         self, call: Callable[[int, int | None], None] | None = None, total: int | None = None
     ) -> None:
         self._call, self._total = call, total
-        self._read = self._told = 0
+        self._read = self._reported = 0
 
     def add(self, count: int) -> None:
+        """Count bytes that were read."""
         self._read += count
-        if self._call and self._read - self._told >= _PROGRESS:
+        if self._call and self._read - self._reported >= _PROGRESS:
             self.done()
 
     def done(self) -> None:
-        self._told = self._read
+        """Report how much was read."""
+        self._reported = self._read
         if self._call:
             self._call(self._read, self._total)
 
 
 class _Counted(io.RawIOBase):
-    """A raw file that tells how much of it is read."""
+    """A raw file that reports to `progress` how much of it is read."""
 
     def __init__(self, file: BinaryIO, progress: Progress) -> None:
         self._file, self._progress = file, progress
@@ -75,7 +80,7 @@ class _Counted(io.RawIOBase):
 
 @contextmanager
 def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]:
-    """A buffered binary file from an offset on, unpacked if it begins like gzip."""
+    """Open a buffered binary file from an offset on, unpacked if it begins like gzip."""
     with ExitStack() as stack:
         try:
             if name == "-":
@@ -95,7 +100,7 @@ def opened(name: str, progress: Progress, offset: int = 0) -> Iterator[Buffered]
 
 @contextmanager
 def faults(lines: "Lines", encoding: str) -> Iterator[None]:
-    """What a file does not yield, as a DataError that says where."""
+    """Turn what goes wrong while lines are read into a DataError that says where."""
     name = lines.name
     try:
         yield
@@ -110,27 +115,30 @@ def faults(lines: "Lines", encoding: str) -> Iterator[None]:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether this is a name of UTF-8."""
+    """Return whether `encoding` is a name of UTF-8."""
     return codecs.lookup(encoding).name == "utf-8"
 
 
 class Lines:
-    """The lines of a text, decoded; an iterator that can go on after a fault.
+    """Iterates over the lines of a text, decoded, and can go on after a fault.
 
-    `number` counts the lines and `offset` the bytes before the next one (those of UTF-8). A row may
-    take several: `begin` starts one, `fault` tells of a byte in it that
-    cannot be decoded, and `again` hands out its lines anew, but for the first.
+    `number` counts the lines and `offset` the bytes (of UTF-8) before the next line; whoever reads
+    rows counts them in `row`. A row may take several lines: `begin` starts one, `fault` describes
+    a byte in it that cannot be decoded, and `again` gives back its lines, but for the first.
     """
 
     limit = 16 << 20  # bytes of one row, or characters of a text without white space
 
     def __init__(
-        self, name: str, binary: Buffered, encoding: str, offset: int = 0, number: int = 0
-    ) -> None:
+        self, name: str, binary: Buffered, encoding: str,
+        offset: int = 0, number: int = 0, row: int = 1,
+    ) -> None:  # fmt: skip
         self.name = name
+        self.row = row
         self.number = number
         self.offset = offset
         self.fault = ""
+        self.advice = " (see --encoding)"
         self._encoding = encoding
         self._row: list[str] = []  # lines of the current row
         self._begun = offset  # where it begins
@@ -142,11 +150,13 @@ class Lines:
         self._text = io.TextIOWrapper(binary, encoding, errors="surrogateescape", newline="")
 
     def begin(self) -> None:
+        """Begin a row at the next line."""
         self._row = []
         self._begun = self.offset
         self.fault = ""
 
     def again(self) -> None:
+        """Give back the lines of the row but the first, and begin a row there."""
         rest = self._row[1:]
         self._ahead.extend(reversed(rest))
         self.number -= len(rest)
@@ -169,21 +179,21 @@ class Lines:
         return line
 
     def _pass(self, line: str) -> None:
-        """Leave out the rest of a line that was cut off for its length."""
+        """Skip the rest of a line that was cut off for its length."""
         cut = len(line) > self.limit
         while cut and line and line[-1] not in "\r\n":
             line = self._text.readline(self.limit)
             self.offset += len(line.encode(errors="surrogateescape"))
 
     def block(self) -> str:
-        """Some lines, or a part of one: for reading without rows."""
+        """Return the next block of text, whatever lines it holds: for reading without rows."""
         text = self._text.read(BLOCK)
         self.begin()
         self.offset += len(text) if text.isascii() else self._checked(text)
         return text
 
     def _checked(self, line: str) -> int:
-        """The bytes that `line` took; sets `fault` if one of them could not be decoded."""
+        """Return the bytes that `line` took; set `fault` if one of them could not be decoded."""
         try:
             return len(line.encode())
         except UnicodeEncodeError as error:
@@ -191,7 +201,7 @@ class Lines:
                 at = self.offset + len(line[: error.start].encode())
                 byte = ord(line[error.start]) & 0xFF
                 where = f" at offset {at}" if "utf-8" in self._text.encoding else ""
-                self.fault = f"byte 0x{byte:02x}{where} is not {self._encoding} (see --encoding)"
+                self.fault = f"byte 0x{byte:02x}{where} is not {self._encoding}{self.advice}"
             return len(line.encode(errors="surrogateescape"))
 
 
@@ -199,11 +209,19 @@ class RowTooLongError(Exception):
     """The current row is longer than `Lines.limit`."""
 
 
-def text_lines(name: str, encoding: str) -> Iterator[str]:
-    """Every line of a text, blank ones too, in order; each but the last ends in a line feed."""
+def text_lines(name: str, encoding: str | None = None, limit: int | None = None) -> Iterator[str]:
+    """Yield every line of a text, blank ones too; each but the last ends in a line feed.
+
+    `encoding` None is UTF-8, where there is no option to name another. A line of more than `limit`
+    bytes and one that cannot be decoded are a DataError that names the place.
+
+    Example: b"a\\r\\n\\nb" -> "a\\n", "\\n", "b"
+    """
     with opened(name, Progress()) as binary:
-        lines, held = Lines(name, binary, encoding), ""
-        with faults(lines, encoding):
+        lines, held = Lines(name, binary, encoding or "utf-8"), ""
+        lines.limit = limit or lines.limit
+        lines.advice = "" if encoding is None else lines.advice
+        with faults(lines, encoding or "utf-8"):
             while line := _next_line(lines):
                 held += line
                 if held.endswith("\n"):  # a carriage return alone ends no line
@@ -215,7 +233,7 @@ def text_lines(name: str, encoding: str) -> Iterator[str]:
 
 
 def _next_line(lines: Lines) -> str:
-    """The next line, "" at the end; a fault is a DataError."""
+    """Return the next line, "" at the end; a fault is a DataError."""
     try:
         line = next(lines, "")
     except RowTooLongError:
