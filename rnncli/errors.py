@@ -33,14 +33,20 @@ class MissingExtra(RnncliError):
 
 
 def escaped(text: str) -> str:
-    """`text` safe for a terminal: control characters but line breaks and tabs are spelled out."""
+    r"""Make a text safe for a terminal: spell out control characters but line breaks and tabs.
+
+    Example: "\x1b[2J a" -> "\\x1b[2J a"
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else _spelled(c) for c in text)
 
 
 def shown(text: object, limit: int = 60) -> str:
-    """`text` for a message: one line, at most `limit` long, control characters spelled out."""
+    r"""Put a text into a message: one line, at most `limit` long, control characters spelled out.
+
+    Example: "two\nlines" -> "two\\nlines"
+    """
     line = str(text)
     if len(line) > limit:
         line = line[: limit - 1] + "…"

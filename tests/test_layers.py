@@ -28,7 +28,7 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
     "nn":         "seeds config",
     "lm":         "version config text files data nn",
     "training":   "seeds config text files parallel data nn lm score",
-    "generation": "seeds text nn lm",
+    "generation": "seeds config text nn lm",
     "score":      "version seeds config text files data nn lm",
     "convert":    "config text files nn lm",
     "look":       "config text files data nn lm training generation score",
@@ -121,7 +121,7 @@ def test_no_package_takes_the_name_of_what_rnncli_offers():
 def test_a_package_loads_nothing_of_ours_before_it_is_used():
     heavy = {name for name, path in SOURCES.items() if path.name == "__init__.py"
              and imports(name, top=True) & set(SOURCES) - {"rnncli.version"}}  # fmt: skip
-    assert heavy == {"rnncli.cli", "rnncli.look.report", "rnncli.training.presets"}
+    assert heavy == {"rnncli.cli", "rnncli.look.report"}
 
 
 @pytest.mark.parametrize("module", ["parallel.processes", "parallel.mpi", "data.tokenize"])
@@ -142,8 +142,8 @@ def test_nobody_imports_the_command_line():
     assert users("rnncli.cli") - inside == {"rnncli.__main__"}
 
 
-def test_yaml_is_read_by_presets_alone():
-    assert users("yaml") == {"rnncli.training.presets"}
+def test_yaml_is_read_by_the_recipes_alone():
+    assert users("yaml") == {"rnncli.training.recipes"}
 
 
 def test_the_engine_needs_numpy_the_settings_and_the_errors_only():
@@ -151,7 +151,7 @@ def test_the_engine_needs_numpy_the_settings_and_the_errors_only():
     allowed = (
         engine
         | {"numpy", "numpy.typing"}
-        | {f"rnncli.{name}" for name in ("config.settings", "errors", "seeds")}
+        | {f"rnncli.{name}" for name in ("config.network", "config.recipe", "errors", "seeds")}
     )
     for name in engine:
         foreign = imports(name) - allowed
@@ -159,12 +159,9 @@ def test_the_engine_needs_numpy_the_settings_and_the_errors_only():
 
 
 def test_settings_and_errors_need_nothing():
-    assert {m for m in imports("rnncli.config.settings") if m.startswith("rnncli")} == {
-        "rnncli.errors"
-    }
-    assert {
-        m.split(".")[0] for m in imports("rnncli.config.settings") | imports("rnncli.errors")
-    } <= (set(sys.stdlib_module_names) | {"rnncli"})
+    for name in [*(name for name in SOURCES if room(name) == "config"), "rnncli.errors"]:
+        loaded = {m.split(".")[0] for m in imports(name)}
+        assert loaded <= set(sys.stdlib_module_names) | {"rnncli"}, name
 
 
 def test_arrays_are_read_and_written_by_the_artefacts_alone():

@@ -7,6 +7,7 @@ one line for an error, and exit codes that scripts can trust.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
+from rnncli.cli import signals
 from rnncli.errors import RnncliError, shown
 from rnncli.parallel import mpi
 from rnncli.version import __version__
@@ -37,10 +39,26 @@ NAMES = {"eval": "evaluate"}  # of modules and functions, where Python has the c
 class Commands(click.Group):
     """Commands that load nothing before they are called for: half of what a short one takes."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an error about an unknown one names the one that may be meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from rnncli.cli import aliases
+
+            likely = difflib.get_close_matches(name, COMMANDS, 1)
+            meant = aliases.COMMANDS.get(name.lower(), *likely[:1])
+            hint = f'Is "{meant}" meant?' if meant else "See --help for what there is."
+            raise click.UsageError(f'No such command "{shown(name)}". {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which one uses them."""
         return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
         if cmd_name not in COMMANDS:
             return None
         name = NAMES.get(cmd_name, cmd_name)
@@ -48,6 +66,7 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, without loading it."""
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
 
@@ -81,15 +100,13 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """The entry point: the command, and an exit code for whatever becomes of it."""
+    """Run the command, and exit with a code for whatever becomes of it: the entry point."""
     with mpi.together():
         _run()
 
 
 def _run() -> NoReturn:
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _terminate)
+    signals.watch()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             # Text in any script, whatever the locale; only characters that no encoding has fail.
@@ -110,9 +127,9 @@ def _run() -> NoReturn:
     except BrokenPipeError:
         code = 141
     except (click.Abort, KeyboardInterrupt):
-        _die(signal.SIGINT)
-    except _Terminated as stop:
-        _die(stop.number)
+        signals.die(signal.SIGINT)
+    except signals.Terminated as stop:
+        signals.die(stop.number)
     except MemoryError:
         code = _say("out of memory. Use a smaller --batch, --bptt or --hidden.")
     except OSError as error:
@@ -135,27 +152,9 @@ def _command() -> int:
     return 0
 
 
-class _Terminated(BaseException):
-    """SIGTERM or SIGHUP, as an exception: what is half-written is removed on the way out."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise _Terminated(number)
-
-
 def _say(message: str) -> int:
     """Print an error as one line; the exit code that goes with it."""
     mpi.turn()
     with contextlib.suppress(OSError):
         click.echo(f"rnncli: {shown(message, 1000)}", err=True)
     return 1
-
-
-def _die(number: int) -> NoReturn:
-    """End by the signal itself, so that the shell sees it."""
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)

@@ -1,10 +1,8 @@
-"""The option names of char-rnn, torch-rnn and textgenrnn, and what the options are called here."""
+"""Words that users of other tools try, and what the option or the command is called here."""
 
 from __future__ import annotations
 
-import click
-
-HABITS = {  # command -> their option -> ours
+HABITS = {  # command -> option of char-rnn, torch-rnn or textgenrnn -> the option here
     "train": {
         "rnn_size": "hidden",
         "num_layers": "layers",
@@ -35,24 +33,31 @@ HABITS = {  # command -> their option -> ours
     },
 }
 
+GUESSES = {  # command -> a word that users try -> the option here
+    "sample": {
+        "prompt": "prefix",
+        "max_tokens": "length",
+        "max_new_tokens": "length",
+        "num_samples": "num",
+    },
+    "eval": {"input": "text", "file": "text"},
+    "tokenize": {"vocabulary": "vocab_size", "words": "vocab_size"},
+}
 
-class Command(click.Command):
-    """A command that names its own option where another tool's is given.
-
-    `--rnn_size 128`, `-rnn_size 128` -> No such option --rnn_size. Is --hidden meant?
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; a refusal says what is meant, if that is known."""
-        given = [*args]  # click empties the list
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption:
-            here = {name for option in self.params for name in option.opts}
-            for name in (word.split("=")[0] for word in given if word.startswith("-")):
-                their = name.lstrip("-").replace("-", "_")
-                ours = "--" + HABITS[str(self.name)].get(their, their).replace("_", "-")
-                if ours in here and name not in here:
-                    message = f"No such option {name}. Is {ours} meant?"
-                    raise click.UsageError(message, ctx) from None
-            raise
+COMMANDS = {  # another word -> the command here
+    "generate": "sample",
+    "write": "sample",
+    "evaluate": "eval",
+    "score": "eval",
+    "test": "eval",
+    "perplexity": "eval",
+    "fit": "train",
+    "preprocess": "tokenize",
+    "prepare": "tokenize",
+    "encode": "tokenize",
+    "info": "inspect",
+    "show": "inspect",
+    "compare": "inspect",
+    "export": "convert",
+    "import": "convert",
+}

@@ -6,18 +6,27 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE, read_options
-from rnncli.cli.train import settings_options, train
-from rnncli.config.settings import Config
+from rnncli.cli.config_file import read_options
+from rnncli.cli.options import FILE, Command, Whole, given_options, option
+from rnncli.cli.train import NOT_FOR_TEXT, train
+from rnncli.config.network import Config
+from rnncli.config.settings import limits
 
 
-@click.command()
+def _usual(name: str, default: Any) -> Any:
+    """Say what a setting is without a preset: that of the preset for words."""
+    from rnncli.training.recipes import spelled
+
+    return spelled("words").get(name, default)
+
+
+@click.command(cls=Command)
 @click.argument("model", required=False, type=FILE)
-@click.option("--config", type=FILE, help="YAML file with options of `rnncli train`.")
-@click.option("--preset", help="Named settings, as of `rnncli train`.")
-@click.option("--vocab-size", type=click.IntRange(2), default=100,
+@option("--config", type=FILE, group="settings", help="YAML file with options of `rnncli train`.")
+@option("--preset", group="settings", help="Named settings, as of `rnncli train`.")
+@option("--vocab-size", type=Whole(limits(least=2)), default=100, usual=100, group="settings",
               help="Tokens, where there is no model file.")  # fmt: skip
-@settings_options(Config)
+@given_options(Config, into="given", leave_out=NOT_FOR_TEXT, usual=_usual)
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -26,7 +35,7 @@ def check(
     config: str | None,
     preset: str | None,
     vocab_size: int,
-    **options: Any,
+    given: dict[str, Any],
 ) -> None:
     """Try a network's configuration before trusting a long run to it.
 
@@ -45,10 +54,9 @@ def check(
     """
     from rnncli.lm.language_model import load
     from rnncli.training import check as diagnostics
-    from rnncli.training import session
-    from rnncli.training.presets import NETWORK, TRAINING
+    from rnncli.training.recipes import NETWORK, TRAINING
+    from rnncli.training.settings import settings_for
 
-    given = {key: value for key, value in options.items() if value is not None}
     if model is not None:
         if config or preset or given:
             raise click.UsageError("give a model file, or settings of a network, not both.")
@@ -58,7 +66,7 @@ def check(
         read = read_options(config, click.Context(train)) if config else {}
         settings = {key: read[key] for key in read.keys() & (NETWORK | TRAINING)} | given
         tokenizer = diagnostics.made_up(vocab_size)
-        network, _ = session.settings_for(tokenizer, preset or read.get("preset"), settings)
+        network, _ = settings_for(tokenizer, preset or read.get("preset"), settings)
     failed = False
     for finding in diagnostics.check(network, tokenizer):
         failed |= not finding.passed

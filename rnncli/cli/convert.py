@@ -6,26 +6,27 @@ from pathlib import Path
 
 import click
 
-from rnncli.cli.common import FILE, check_output, note, quiet_option
+from rnncli.cli.options import FILE, Command, check_output, option, quiet_option
+from rnncli.cli.terminal import note
 
 SUFFIX = ".safetensors"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", metavar="INPUT", type=FILE)
 @click.argument("output", type=FILE)
-@click.option(
+@option(
     "--vocab", type=FILE,
     help="For a model of others: its tokens in the order of their ids, one a line; or a .json file "
     "with a list, or with an object of token to id.",
 )  # fmt: skip
-@click.option(
+@option(
     "--level", type=click.Choice(["word", "char"]),
-    help="With --vocab: what a token is [default: what the tokens look like].",
+    help="With --vocab: what a token is [what the tokens look like].",
 )  # fmt: skip
-@click.option(
+@option(
     "--unit", type=click.Choice(["sentence", "document", "stream"]),
-    help="With --vocab: what stands in <s> and </s> [default: document where the vocabulary has "
+    help="With --vocab: what stands in <s> and </s> [document where the vocabulary has "
     "both, else stream].",
 )  # fmt: skip
 @quiet_option

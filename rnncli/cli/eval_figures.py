@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import note
+from rnncli.cli.terminal import note
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
 from rnncli.lm.mixture import Mixture, fitted_weights

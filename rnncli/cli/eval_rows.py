@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from rnncli.cli.common import json_line
+from rnncli.cli.terminal import json_line
 from rnncli.errors import shown
 from rnncli.score.rows import Row
 

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from rnncli.cli.common import note
+from rnncli.cli.terminal import note
 from rnncli.score import highlight
 from rnncli.score.sources import Data, Scorer, Text
 from rnncli.score.surprisal import surprisals

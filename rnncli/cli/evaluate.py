@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE, json_option, quiet_option, threads_option
-
-MIXES = ("kn1", "kn2", "kn3", "kn4", "kn5")
-
-
-class Base(click.ParamType):  # type: ignore[type-arg]
-    """The base of logarithms: e, or a number above 1."""
-
-    name = "base"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            base = math.e if value == "e" else float(value)
-        except ValueError:
-            base = 0
-        if not 1 < base < math.inf:
-            self.fail(f"{value!r} is neither e nor a number above 1.", param, ctx)
-        return base
+from rnncli.cli.options import FILE, TEXTS, Command, options, quiet_option, threads_option
+from rnncli.config.scoring import Scoring
+from rnncli.errors import DataError
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="MODEL [MODEL] [DATA]")
-@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test",
-              help="Which part of the data file.")  # fmt: skip
-@click.option("--text", type=FILE,
-              help="Score a text file, a document a line; - is standard input.")  # fmt: skip
-@click.option("--encoding", default="utf-8", help="Of the text file.")
-@click.option("--per", type=click.Choice(["line", "document", "token"]),
-              help="A row each: log-probability, tokens, unknown ones among them.")  # fmt: skip
-@click.option("--log-base", type=Base(), help="Of the log-probabilities of --per [default: e].")
-@click.option("--baselines", is_flag=True,
-              help="Beside it what simpler models say: uniform, unigram, Kneser-Ney.")  # fmt: skip
-@click.option("--mix", type=click.Choice(MIXES), metavar="knN",
-              help="Mix with a Kneser-Ney model of order N, 1 to 5.")  # fmt: skip
-@click.option("--unseen", type=click.IntRange(1),
-              help="Words that share <unk> [default: those of the corpus].")  # fmt: skip
-@click.option("--kenlm", is_flag=True, help="Print what KenLM's query prints.")
-@click.option("--color", is_flag=True, help="Print the text, each token coloured by its surprise.")
-@json_option
+@options(Scoring, "scoring")
 @threads_option
 @quiet_option
-def evaluate(
-    files: tuple[str, ...],
-    split: str,
-    text: str | None,
-    encoding: str,
-    per: str | None,
-    log_base: float | None,
-    baselines: bool,
-    mix: str | None,
-    unseen: int | None,
-    kenlm: bool,
-    color: bool,
-    as_json: bool,
-    threads: int,
-    quiet: bool,
-) -> None:
+def evaluate(files: tuple[str, ...], scoring: Scoring, threads: int, quiet: bool) -> None:
     """Score a model: how well it predicts text that it has not seen.
 
     Nats and perplexity count every predicted token: the end of a document, never its beginning.
@@ -92,29 +43,7 @@ def evaluate(
     rnncli eval model.npz other.npz data.npz
     rnncli eval model.npz --text mail.txt --color | less -R
     """
-    models = files if text is not None else files[:-1]
-    data = None if text is not None else files[-1]
-    if len(models) == 0:
-        raise click.UsageError("give a data file or --text after the model.")
-    if len(models) > 2:
-        raise click.UsageError("one model or two, and a data file or --text, not both.")
-    used = {
-        "--per": per, "--kenlm": kenlm, "--color": color,
-        "--baselines or --mix": baselines or mix, "a second model": len(models) == 2,
-    }  # fmt: skip
-    chosen = [name for name, value in used.items() if value]
-    if len(chosen) > 1:
-        raise click.UsageError(f"{chosen[0]} does not go with {chosen[1]}.")
-    if as_json and (kenlm or color):
-        raise click.UsageError(f"--json does not go with {chosen[0]}.")
-    if log_base is not None and not per:
-        raise click.UsageError("--log-base is for --per.")
-    if unseen is not None and chosen and not (baselines or mix):
-        raise click.UsageError(f"--unseen does not go with {chosen[0]}.")
-    if text is not None and (baselines or mix):
-        raise click.UsageError("--baselines and --mix need a data file, with its training split.")
-    if per == "line" and data is not None:
-        raise click.UsageError("--per line is for --text; a data file has documents and tokens.")
+    models, data = _parted(files, scoring)
 
     from rnncli.cli import eval_figures, eval_rows
     from rnncli.cli.eval_text import paint
@@ -125,17 +54,38 @@ def evaluate(
 
     languages = [load(model) for model in models]
     first, *second = map(Scorer.of, languages)
-    source: Text | Data = Data(str(data), split) if text is None else Text(text, encoding)
+    source: Text | Data
+    if scoring.text is None:
+        source = Data(data, scoring.split)
+    else:
+        source = Text(scoring.text, scoring.encoding)
     if second:
-        eval_figures.contest(models, (first, second[0]), source, as_json)
-    elif per:
-        eval_rows.write(rows(source, first, per, log_base or math.e), per, as_json)
-    elif color:
+        eval_figures.contest(models, (first, second[0]), source, scoring.json)
+    elif scoring.per:
+        found = rows(source, first, scoring.per, scoring.log_base or math.e)
+        eval_rows.write(found, scoring.per, scoring.json)
+    elif scoring.color:
         paint(source, first, quiet)
-    elif kenlm:
+    elif scoring.kenlm:
         click.echo(source.score(first).kenlm())
     else:
-        names = BASELINES if baselines else ()
-        if isinstance(source, Data) and (baselines or mix):
-            eval_figures.tell_what_is_unfair(languages[0], source, mix, quiet)
-        eval_figures.figures(models[0], first, source, unseen, names, mix, as_json)
+        names = BASELINES if scoring.baselines else ()
+        if isinstance(source, Data) and (scoring.baselines or scoring.mix):
+            eval_figures.tell_what_is_unfair(languages[0], source, scoring.mix, quiet)
+        eval_figures.figures(
+            models[0], first, source, scoring.unseen, names, scoring.mix, scoring.json
+        )
+
+
+def _parted(files: tuple[str, ...], scoring: Scoring) -> tuple[tuple[str, ...], str]:
+    """Part the models from the data file, which is "" where there is --text."""
+    models, data = (files, "") if scoring.text is not None else (files[:-1], files[-1])
+    if not models:
+        raise click.UsageError("give a data file or --text after the model.")
+    if len(models) > 2:
+        raise click.UsageError("one model or two, and a data file or --text, not both.")
+    if len(models) == 2 and scoring.chosen:
+        raise click.UsageError(f"{scoring.chosen[0]} does not go with a second model.")
+    if data.endswith(TEXTS):
+        raise DataError(f"{data}: text, not an rnncli file. Score it with --text {data}.")
+    return models, data

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from rnncli.cli.common import FILE, json_option, note, table
+from rnncli.cli.options import FILE, Command, Whole, json_option, option
+from rnncli.cli.terminal import note, table
+from rnncli.config.settings import limits
 from rnncli.errors import ArtefactError, shown
 
 FIGURES = {
@@ -17,10 +19,10 @@ FIGURES = {
 }  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("--tokens", type=click.IntRange(0),
-              help="Tokens to show of each end of a vocabulary [default: 10].")  # fmt: skip
+@option("--tokens", type=Whole(limits(least=0)),
+              help="Tokens to show of each end of a vocabulary [10].")  # fmt: skip
 @json_option
 def inspect(files: tuple[str, ...], tokens: int | None, as_json: bool) -> None:
     """Show what a data or model file holds, or several models beside one another.

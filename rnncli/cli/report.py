@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import click
 
-from rnncli.cli.common import FILE, check_output, note, quiet_option, threads_option
+from rnncli.cli.options import (
+    FILE,
+    Command,
+    Whole,
+    check_output,
+    option,
+    quiet_option,
+    threads_option,
+)
+from rnncli.cli.terminal import note
+from rnncli.config.settings import limits
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=FILE)
-@click.option("-o", "--output", required=True, type=click.Path(), help="Page to write (.html).")
-@click.option("--data", type=FILE, help="Data file whose text the models read.")
-@click.option("--split", type=click.Choice(["train", "valid", "test"]),
-              help="Which part of it [default: the last].")  # fmt: skip
-@click.option("--text", help="Text for the models to read, instead of --data.")
-@click.option("--tokens", type=click.IntRange(2, 5000), default=500, help="Of the text, at most.")
-@click.option("--metrics", multiple=True, type=FILE,
+@option("-o", "--output", required=True, type=click.Path(), help="Page to write (.html).")
+@option("--data", group="text", type=FILE, help="Data file whose text the models read.")
+@option("--split", group="text", type=click.Choice(["train", "valid", "test"]),
+              help="Which part of it [the last].")  # fmt: skip
+@option("--text", group="text", help="Text for the models to read, instead of --data.")
+@option(
+    "--tokens",
+    type=Whole(limits(least=2, most=5000)),
+    default=500,
+    usual=500,
+    help="Of the text, at most.",
+)
+@option("--metrics", group="training", multiple=True, type=FILE,
               help="Log of `rnncli train --metrics`; repeat it for each model.")  # fmt: skip
 @threads_option
 @quiet_option

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.common import echo_json, note
+from rnncli.cli.terminal import echo_json, note
 from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
@@ -22,40 +22,13 @@ if TYPE_CHECKING:
 LONGEST = 1 << 20  # bytes of a prefix
 
 
-class String(click.types.StringParamType):
-    """A string that may be given several times, but only once by the environment."""
-
-    def split_envvar_value(self, rv: str) -> list[str]:
-        return [rv]
-
-
-class MixWeight(click.ParamType):  # type: ignore[type-arg]
-    """A model file and its share of a mixture, as FILE:0.3."""
-
-    name = "file:share"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, float]:
-        if isinstance(value, tuple):
-            return value
-        path, _, number = str(value).rpartition(":")
-        try:
-            share = float(number)
-        except ValueError:
-            share = 0.0
-        if not path or not 0 < share < 1:
-            self.fail(f"{value!r} is not a file and a share such as other.npz:0.3.", param, ctx)
-        return path, share
-
-
 def unescaped(text: str) -> str:
-    r"""A separator as it is meant: \n, \t, \0 and \\ spelled out are one character."""
+    r"""Read a separator as it is meant: \n, \t, \0 and \\ spelled out are one character."""
     names = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
     return re.sub(r"\\([nt0\\])", lambda match: names[match[1]], text)
 
 
-def prefixes(given: tuple[str, ...], path: str | None) -> list[str]:
+def prefixes(given: Sequence[str], path: str | None) -> list[str]:
     """All prefixes: those of `--prefix`, of which - is standard input, and the lines of a file."""
     if [*given, path].count("-") > 1:
         raise click.UsageError("standard input can be read once: - is there twice.")
@@ -85,9 +58,9 @@ def read_also(path: str, language: LanguageModel) -> LanguageModel:
 
 
 def novelty(
-    against: str | None, max_copy: int | None, language: LanguageModel, seen: bool
+    against: str | None, max_copy: int | None, language: LanguageModel, wanted: bool
 ) -> tuple[Training | None, Guard | None]:
-    """Return what says what a text copies, if that is `seen`, and what keeps it from copying."""
+    """Return what says what a text copies, if `wanted`, and what keeps it from copying."""
     if against is None:
         return None, None
     from rnncli.data.dataset import Dataset
@@ -96,18 +69,18 @@ def novelty(
     data = Dataset.open(against)
     language.tokenizer.require(data.tokenizer, against)
     split = data.splits["train"]
-    training = Training(split.ids, split.starts, split.rows) if seen else None
+    training = Training(split.ids, split.starts, split.rows) if wanted else None
     return training, Guard(split.ids, max_copy) if max_copy else None
 
 
 def tell_unknown(
-    tokenizer: Tokenizer, starts: list[Prefix], ban: tuple[str, ...], quiet: bool
+    tokenizer: Tokenizer, starts: list[Prefix], ban: Sequence[str], quiet: bool
 ) -> None:
     """Name the words of prefixes and bans that the model does not know."""
-    from rnncli.generation.constraints import Constraints
+    from rnncli.generation.constraints import banned_ids
 
     unknown = dict.fromkeys(token for start in starts for token in start.unknown)
-    strange = [token for token in ban if not Constraints(ban=[token]).banned(tokenizer)]
+    strange = [token for token in ban if not banned_ids(tokenizer, [token])]
     for tokens, what in ((list(unknown), "read as <unk>"), (strange, "never written anyway")):
         if tokens:
             note(f"not in the vocabulary, {what}: {', '.join(map(shown, tokens[:10]))}", quiet)
@@ -183,7 +156,7 @@ class Printer:
              f'"{shown(run, 200)}"', self.quiet)  # fmt: skip
 
     def _copy(self, sample: Sample, training: Training) -> tuple[Copy, int | None, str]:
-        """The longest copied run, the document that has it (counted from 1), and its text."""
+        """Find the longest copied run, the document that has it (counted from 1), and its text."""
         copy = training.longest(sample.body)
         run = self.tokenizer.decode(sample.body[copy.start : copy.start + copy.length])
         return copy, None if copy.row is None else copy.row + 1, run

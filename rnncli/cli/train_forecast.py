@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnncli.cli.common import clock
+from rnncli.cli.terminal import clock
 
 if TYPE_CHECKING:
     from rnncli.training.forecast import End, Forecast
 
 
 def planned(found: Forecast) -> str:
-    """A forecast in lines."""
+    """Say a forecast in lines."""
     counts, work = found.parameters, found.flops_per_token
     parts = ", ".join(f"{part} {count:,}" for part, count in counts.items() if count)
     share = work["output"] / sum(work.values())

@@ -1,23 +1,18 @@
-"""What `rnncli train` shows and logs as it goes: lines for people, rows for programs."""
+"""What `rnncli train` shows as it goes, in lines for people."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import math
-import os
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rnncli.cli.common import clock
-from rnncli.files.atomic import replacing, telling
+from rnncli.cli.terminal import clock
 
 if TYPE_CHECKING:
-    from rnncli.config.settings import Recipe
     from rnncli.training.loop import Event
+    from rnncli.training.session import Session
 
 POINTS = 256  # of the curve of the training loss, at most
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -33,6 +28,7 @@ class Speed:
         self.each, self.part = 1, list[float]()
 
     def elapsed(self) -> float:
+        """Return the seconds since the start."""
         return time.monotonic() - self.begun
 
     @property
@@ -54,12 +50,15 @@ class Speed:
         if len(self.part) == self.each:
             self.curve.append(sum(self.part) / self.each)
             self.part.clear()
-        if len(self.curve) == POINTS:  # halved: the whole run, however long, is so many points
+        if len(self.curve) == POINTS:  # halved: however long the run, it has POINTS at most
             pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
             self.curve, self.each = [(a + b) / 2 for a, b in pairs], 2 * self.each
 
     def lines(self, report: Event, columns: int) -> list[str]:
-        """What matters first: a narrow window shows no more. `columns` 0 is for a plain line."""
+        """Say where the run is, what matters first: a narrow window shows no more.
+
+        `columns` 0 is for a plain line.
+        """
         elapsed, done = self.elapsed(), report.progress - self.first
         left = f"{clock(elapsed * (1 - report.progress) / done)} left  " if done > 0 else ""
         loss = f"loss {self.nats:.3f}  ppl {_perplexity(self.nats)}  "
@@ -78,14 +77,14 @@ class Speed:
 
 
 def bar(share: float, width: int) -> str:
-    """A share of 0 to 1 as a bar, to an eighth of a column."""
-    whole, eighths = divmod(round(share * width * 8), 8)
-    text = "█" * whole + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
+    """Draw a share of 0 to 1 as a bar, to an eighth of a column."""
+    full, eighths = divmod(round(share * width * 8), 8)
+    text = "█" * full + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
     return text + "·" * (width - len(text))
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """A curve of at most `width` columns; each is the mean of the values that fall into it."""
+    """Draw a curve of at most `width` columns; each is the mean of the values that fall into it."""
     width = min(width, len(values))
     if width < 1:
         return ""
@@ -99,7 +98,8 @@ def _perplexity(nats: float) -> str:
     return f"{math.exp(nats):.2f}" if nats < 50 else "inf"
 
 
-def event(report: Event) -> str:
+def event_line(report: Event) -> str:
+    """Say an event in a line that stays on the screen."""
     if report.kind == "epoch":
         return (
             f"epoch {report.epoch} ends: training loss {report.nats:.4f}, "
@@ -114,75 +114,23 @@ def event(report: Event) -> str:
     )
 
 
-def row(report: Event, recipe: Recipe) -> dict[str, Any]:
-    """One line of the log: no times, so that the same run gives the same bytes."""
-    values: dict[str, Any] = {"kind": report.kind, "step": report.step, "epoch": report.epoch}
-    if report.kind == "end":
-        return {**values, "reason": report.reason}
-    if report.kind == "rollback":
-        return {**values, "rate_factor": report.rate, "reason": report.reason}
-    values["nats"] = report.nats
-    if report.kind == "step":
-        values |= {"tokens": report.tokens, "norm": report.norm, "rate": report.rate}
-        if recipe.clip_by == "norm":
-            values["clipped"] = 0 < recipe.clip < report.norm
-    if report.kind == "valid":
-        values["better"] = report.better
-    return values
+def described(session: Session) -> str:
+    """Say what is trained, in two lines."""
+    from rnncli.training.loop import total_steps
 
-
-def scalars(report: Event, tokens_per_second: float) -> dict[str, float]:
-    """What TensorBoard is told of a report, by tag."""
-    if report.kind == "rollback":
-        return {"training/rate_factor": report.rate}
-    if report.kind != "step":
-        return {{"valid": "loss/validation", "epoch": "loss/epoch"}[report.kind]: report.nats}
-    return {
-        "loss/training": report.nats,
-        "training/learning_rate": report.rate,
-        "training/gradient_norm": report.norm,
-        "training/tokens_per_second": tokens_per_second,
-    }
-
-
-class Log:
-    """The log of a run, which is first cut back to the step from which the run goes on.
-
-    What a stopped run had logged of that step is not logged again.
-    """
-
-    def __init__(self, path: str, step: int) -> None:
-        self.path, self.kept = path, dict.fromkeys(_lines(path, step) if step else ())
-        with replacing(path) as put:
-            put("".join(line + "\n" for line in self.kept).encode(), 0)
-        with telling(path, "write"):
-            self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a line."""
-        line = json.dumps(row)
-        data = b"" if line in self.kept else line.encode() + b"\n"
-        with telling(self.path, "write"):
-            while data:
-                data = data[os.write(self.file, data) :]
-
-    def sync(self) -> None:
-        """Put all lines on the disk: a model file must not be ahead of its log."""
-        with telling(self.path, "write"):
-            os.fsync(self.file)
-
-    def close(self) -> None:
-        os.close(self.file)
-
-
-def _lines(path: str, step: int) -> Iterator[str]:
-    """The whole lines of a log up to a step."""
-    if not os.path.exists(path):
-        return
-    with telling(path, "read"):
-        text = Path(path).read_text("utf-8", "replace")
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            row = json.loads(line)
-            if row["step"] <= step and row["kind"] != "end":
-                yield line
+    config, recipe = session.language.model.config, session.run.recipe
+    source = f"embedding {config.embed}" if config.embed else "one-hot"
+    layers = f"{config.layers} layer{'s' if config.layers > 1 else ''} of {config.hidden}"
+    layers += f", the top one of {config.top}" if config.top else ""
+    total = total_steps(recipe, session.plan)
+    length = session.plan.length(session.run.epoch)
+    until = f"{total:,} steps" if total else ""
+    ranks = f", {session.comm.size} ranks" if session.comm.size > 1 else ""
+    if recipe.max_time:
+        until += (" or " if until else "") + clock(recipe.max_time)
+    return (
+        f"{config.cell}, {source}, {layers}, {config.inputs:,} tokens: "
+        f"{session.run.model.params.flat.size:,} parameters\n"
+        f"{recipe.optimizer} {recipe.rate:g} {recipe.schedule}, batch {recipe.batch} x "
+        f"{recipe.bptt}{ranks}, {length:,} steps an epoch, until {until}"
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.convert import pytorch
 from rnncli.errors import ArtefactError, ConfigError, DataError, shown
 from rnncli.files.lines import text_lines

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ArtefactError, ConfigError, shown
 from rnncli.files import safetensors
 from rnncli.lm.language_model import LanguageModel, from_parts, to_header

@@ -11,7 +11,7 @@ A batch holds x (N,), the ids that are read, and y (N,), the ids to predict, pac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -240,15 +240,19 @@ class Lanes:
 class Guarded:
     """A plan over a mapped file that somebody may change: `still` raises once that has happened.
 
-    It is called before a batch is read and after, so that no batch comes from changed bytes.
+    It is asked before a batch is read and after, so that no batch comes from what was changed. The
+    length of an epoch is a sort of all units: it is worked out once.
     """
 
     plan: BatchPlan
     still: Callable[[], None]
+    lengths: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def length(self, epoch: int) -> int:
         self.still()
-        return self.plan.length(epoch)
+        if epoch not in self.lengths:
+            self.lengths[epoch] = self.plan.length(epoch)
+        return self.lengths[epoch]
 
     def targets(self, epoch: int) -> int:
         self.still()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Config, Model, Steps
 from rnncli.nn.optim import UpdateStep, new_slots, update
 from rnncli.nn.threads import one_blas_thread

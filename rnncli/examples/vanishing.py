@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Config, Model, Steps, gradient_by_lag
 from rnncli.nn.optim import UpdateStep, clip_norm, new_slots, update
 from rnncli.nn.threads import one_blas_thread

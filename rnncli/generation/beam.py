@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.writing import Constraints
 from rnncli.errors import ConfigError
-from rnncli.generation.constraints import Constraints
 from rnncli.generation.sampling import SampleOptions, Sampler
 from rnncli.generation.text import Prefix, Sample, Text
 from rnncli.lm.predictor import Predictor

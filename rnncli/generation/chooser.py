@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError, shown
-from rnncli.generation.filters import Filters, draw, draw_one, weigh
+from rnncli.generation.filters import draw, draw_one, weigh
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
 from rnncli.generation.text import Text

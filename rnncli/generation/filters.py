@@ -6,15 +6,14 @@ models and text: it takes ids, logits (B, V), and two numbers in [0, 1) a draw.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 
 Array = NDArray[Any]
@@ -26,47 +25,6 @@ ONES = {np.dtype(kind): np.ones(BLOCK, kind) for kind in (np.float32, np.float64
 LEAST = float(np.finfo(np.float32).min)
 COLDEST = 1e-30  # of temperatures, for float32
 HEAD = 256  # tokens that are sorted first
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What is done to the model's distribution before a token is drawn.
-
-    Applied in the order: banned, repetition, no_repeat, temperature, top_k, top_p, min_p, typical.
-    Each filter leaves one token or more; of equal tokens the one with the lower id goes first.
-    """
-
-    temperature: float = 1.0  # 0 takes the most probable token
-    top_k: int = 0  # the k most probable tokens; 0 for all
-    top_p: float = 1.0  # the fewest tokens that together have this mass (Holtzman et al. 2020)
-    min_p: float = 0.0  # tokens at least this times as probable as the first
-    typical: float = 1.0  # the most typical tokens that have this mass (Meister et al. 2023)
-    repetition: float = 1.0  # logits of tokens already written: / if positive, * if negative
-    no_repeat: int = 0  # no n-gram of this length is written twice
-    banned: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, sound, wanted in (
-            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
-            ("typical", 0 < self.typical <= 1, "above 0 and at most 1"),
-            ("repetition", 0 < self.repetition < math.inf, "above 0"),
-            ("no_repeat", self.no_repeat >= 0, "0 or more"),
-        ):
-            if not sound:
-                raise ConfigError(f"{name} must be {wanted}, not {getattr(self, name)}.")
-
-    @cached_property
-    def _bans(self) -> Array:
-        """The banned ids, in order, each once."""
-        return np.array(sorted(set(self.banned)), np.int64)
-
-    @cached_property
-    def _span(self) -> tuple[int, int]:
-        """The lowest and the highest of them."""
-        return min(self.banned), max(self.banned)
 
 
 PLAIN = Filters()
@@ -158,6 +116,12 @@ def block_sums(weights: Array) -> Array:
     return sums
 
 
+@lru_cache(maxsize=16)
+def _sorted(banned: tuple[int, ...]) -> Array:
+    """Return the banned ids in order, each once."""
+    return np.array(sorted(set(banned)), np.int64)
+
+
 def weigh(
     z: Array,
     filters: Filters,
@@ -171,7 +135,8 @@ def weigh(
     token, all weights are 0.
     """
     f, V = filters, z.shape[1]
-    if f.banned and (f._span[0] < 0 or f._span[1] >= V or len(f._bans) == V):
+    bans = _sorted(f.banned)
+    if f.banned and (bans[0] < 0 or bans[-1] >= V or len(bans) == V):
         raise ConfigError("banned tokens must be ids of the vocabulary, and not all of them.")
     if len(z) == 1 and out is None:  # a vector goes faster than an array of one row
         row = np.array(z[0])
@@ -191,7 +156,7 @@ def _weigh(
     """Turn logits (n, V), or (V,) of one text, into weights, in place."""
     rows = [p] if p.ndim == 1 else p
     if f.banned:
-        p.T[f._bans] = -np.inf
+        p.T[_sorted(f.banned)] = -np.inf
     for row, ids in zip(rows, barred, strict=False):  # none at all, or of each
         row[np.asarray(ids, np.int64)] = -np.inf
     if f.repetition != 1:

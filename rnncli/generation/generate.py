@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from rnncli.config.settings import spelled
+from rnncli.config.writing import Constraints, Filters
 from rnncli.generation import sampling
 from rnncli.generation.text import Sample
 from rnncli.lm.language_model import LanguageModel
 from rnncli.lm.mixture import with_others
+from rnncli.nn.threads import one_blas_thread
 
 
+@spelled
+@one_blas_thread()
 def generate(
     language: LanguageModel,
     prefix: str | Sequence[str] = "",
     *,
-    threads: int = 1,
+    num: int = 1,
+    seed: int = 0,
+    temperature: float = Filters.temperature,
+    top_k: int = Filters.top_k,
+    top_p: float = Filters.top_p,
+    min_p: float = Filters.min_p,
+    typical: float = Filters.typical,
+    repetition: float = Filters.repetition,
+    no_repeat: int = Filters.no_repeat,
+    length: int | None = Constraints.length,
+    min_length: int = Constraints.min_length,
+    stop_at_end: bool = Constraints.stop_at_end,
+    stop: Sequence[str] = Constraints.stop,
+    stop_regex: str = Constraints.stop_regex,
+    allow_unk: bool = Constraints.allow_unk,
+    ban: Sequence[str] = Constraints.ban,
+    match: str = Constraints.match,
+    must_include: Sequence[str] = Constraints.must_include,
+    tries: int = Constraints.tries,
     mix: Sequence[tuple[LanguageModel, float]] = (),
-    **options: Any,
+    batch: int = 64,
+    threads: int = 1,
 ) -> list[Sample]:
-    """Return texts that a model writes after `prefix`; options of `sampling.generate`.
+    """Write texts after a prefix, or `num` after each of several.
 
-    Those of `Filters` (temperature, top_k, ...) and `Constraints` (length, ...) are among them.
-    `mix` gives other models of the same vocabulary a share of each probability. `threads` share the
-    work of large models, to the same text.
+    The settings are those of `Filters` and `Constraints`, which explain them; the same seed gives
+    the same texts, those of `rnncli sample`. `mix` gives other models of the same vocabulary a
+    share of each probability. `batch` texts are written at a time; `threads` share the work of
+    large models, to the same text.
     """
     for other, _ in mix:
         language.tokenizer.require(other.tokenizer, "a model of mix")
     others = [(other.predictor(threads), share) for other, share in mix]
+    filters = Filters(temperature, top_k, top_p, min_p, typical, repetition, no_repeat)
+    constraints = Constraints(
+        length=length, min_length=min_length, stop_at_end=stop_at_end, stop=stop,
+        stop_regex=stop_regex, allow_unk=allow_unk, ban=ban, match=match,
+        must_include=must_include, tries=tries,
+    )  # fmt: skip
     predictor = with_others(language.predictor(threads), others)
-    drawn = sampling.generate(predictor, language.tokenizer, prefix, threads=threads, **options)
+    drawn = sampling.generate(
+        predictor, language.tokenizer, prefix, num=num, seed=seed, filters=filters,
+        constraints=constraints, batch=batch, threads=threads,
+    )  # fmt: skip
     return list(drawn)

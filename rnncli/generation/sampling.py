@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnncli.config.writing import Constraints, Filters
 from rnncli.errors import ConfigError, shown
 from rnncli.generation.chooser import NONE, Chooser
-from rnncli.generation.constraints import Constraints
-from rnncli.generation.filters import PLAIN, Filters
+from rnncli.generation.constraints import banned_ids, required_ids
+from rnncli.generation.filters import PLAIN
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
 from rnncli.generation.text import Prefix, Sample, Start, Text, read_prefix
@@ -129,14 +130,15 @@ class Sampler:
 
     def __init__(self, predictor: Predictor, tokenizer: Tokenizer, settings: SampleOptions) -> None:
         keep_memory()
-        filters, terms = settings.filters, settings.constraints
+        row = tokenizer.pretokenizer.row
+        filters, terms = settings.filters, settings.constraints.fitted(row.length)
+        settings = replace(settings, constraints=terms)
         self.predictor, self.tokenizer, self.settings = predictor, tokenizer, settings
         self.certain = filters.temperature == 0
         self.stop_regex = Pattern(terms.stop_regex) if terms.stop_regex else None
-        self.wanted = terms.wanted(tokenizer)
-        separator = tokenizer.pretokenizer.row.separator  # between prefix and text
+        self.wanted = required_ids(tokenizer, terms.must_include)
         self.chooser = Chooser(
-            predictor, filters.temperature, tokenizer.eos, separator,
+            predictor, filters.temperature, tokenizer.eos, row.separator,
             Pattern(terms.match) if terms.match else None, settings.guard, settings.threads,
         )  # fmt: skip
         never = _never(tokenizer, terms) | {*filters.banned}
@@ -216,7 +218,8 @@ class Sampler:
         cuts = bool(terms.stop or self.stop_regex)
         rows = np.concatenate([text.start.logits for text in alive])  # (B, V)
         state = self.predictor.join([text.start.state for text in alive])
-        for count in range(1, terms.length + 1):
+        length = terms.length or 1
+        for count in range(1, length + 1):
             filters = self.early if count <= terms.min_length else self.late
             drawn = self.chooser.choose(alive, rows, filters)
             logprobs = _logprobs(rows, drawn) if self.settings.scored else repeat(math.nan)
@@ -227,7 +230,7 @@ class Sampler:
                 text.write(token, logprob)
                 if token == eos:
                     text.stopped = "end"
-                elif count == terms.length:
+                elif count == length:
                     text.stopped = "length"
                 if cuts:
                     text.cut(terms.stop, self.stop_regex)
@@ -243,7 +246,7 @@ class Sampler:
 
 def _never(tokenizer: Tokenizer, terms: Constraints) -> set[int | None]:
     """Return the ids that are never written: <s>, <unk> unless allowed, and what is banned."""
-    never: set[int | None] = {tokenizer.bos, *terms.banned(tokenizer)}
+    never: set[int | None] = {tokenizer.bos, *banned_ids(tokenizer, terms.ban)}
     if not terms.allow_unk:
         never.add(tokenizer.unk)
     if terms.match and tokenizer.pretokenizer.row.partial:  # a match needs whole characters

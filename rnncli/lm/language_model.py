@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config, Settings
+from rnncli.config.network import Config
+from rnncli.config.settings import Settings
 from rnncli.errors import ArtefactError, ConfigError, DivergenceError
 from rnncli.files import artefact as artefacts
 from rnncli.lm.network import Network
@@ -52,6 +53,14 @@ class LanguageModel:
     def predictor(self, threads: int = 1) -> Network:
         """Return the network as what writes and scores text; threads share its largest products."""
         return Network(self.model, self.carried, threads)
+
+    def __repr__(self) -> str:
+        config, tokenizer = self.model.config, self.tokenizer
+        layers = f"{config.layers} x {config.hidden}" if config.layers > 1 else f"{config.hidden}"
+        return (
+            f"<LanguageModel {config.cell} {layers}, {len(tokenizer):,} tokens "
+            f"{tokenizer.signature}, {self.model.params.flat.size:,} parameters>"
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.look.inspection import describe
 from rnncli.nn.cost import flops
 

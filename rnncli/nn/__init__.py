@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnncli.config.settings import Config
+    from rnncli.config.network import Config
     from rnncli.nn.lag import gradient_by_lag
     from rnncli.nn.layout import shapes
     from rnncli.nn.model import Gradient, Model
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rnncli.nn.stack import State
 
 _PLACES = {
-    "Batch": "nn.packed", "Config": "config.settings", "Gradient": "nn.model", "Model": "nn.model",
+    "Batch": "nn.packed", "Config": "config.network", "Gradient": "nn.model", "Model": "nn.model",
     "Packed": "nn.packed", "Params": "nn.params", "State": "nn.stack", "Steps": "nn.packed",
     "gradient_by_lag": "nn.lag", "pack": "nn.packed", "pad": "nn.packed", "shapes": "nn.layout",
     "unpack": "nn.packed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.layout import layout
 from rnncli.nn.params import Part
 

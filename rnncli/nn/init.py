@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.layout import layout
 from rnncli.nn.params import Params, Spec

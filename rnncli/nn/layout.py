@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.heads.table import HEADS
 from rnncli.nn.inputs.table import INPUTS

@@ -1,4 +1,4 @@
-"""A whole network: `rnncli.config.settings.Config` says what it is, `Model` holds its parameters.
+"""A whole network: `rnncli.config.network.Config` says what it is, `Model` holds its parameters.
 
     input (one-hot, embedding or values) -> stack of recurrent layers -> head (tokens, tags, values)
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.heads.table import HEADS

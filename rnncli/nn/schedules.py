@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 
 
 class Schedule(NamedTuple):

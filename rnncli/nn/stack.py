@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.cells.table import CELLS
 from rnncli.nn.inputs.input import Source, dropped
 from rnncli.nn.layout import cell_weights

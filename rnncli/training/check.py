@@ -1,4 +1,4 @@
-"""Is this network sound? A check of a whole configuration.
+"""Is this network sound? A check of a configuration.
 
 `check` tries a configuration: is its gradient the numeric one, does it start out knowing nothing,
 can it learn one batch by heart, does a model file give it back. Needs no training data: batches are
@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import gradcheck
@@ -65,7 +66,7 @@ def check(
 
 
 def made_up(V: int) -> Tokenizer:
-    """A tokenizer of V tokens, `<unk>` and words w1, w2, ..., for want of a text."""
+    """Make a tokenizer of V tokens, `<unk>` and words w1, w2, ..., for want of a text."""
     if V < 2:
         raise ConfigError(f"a vocabulary has 2 tokens or more, not {V}.")
     words = " ".join(f"w{k}" for k in range(1, V))

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.errors import ArtefactError
 from rnncli.files import artefact as artefacts
 from rnncli.lm import language_model

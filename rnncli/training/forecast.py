@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Sentences
 from rnncli.data.dataset import Dataset
 from rnncli.nn import cost
@@ -101,7 +101,7 @@ class Forecast:
 def forecast(
     session: Session, dataset: Dataset, *, processes: int = 1, save_every: float = math.inf
 ) -> Forecast:
-    """The forecast of a session that has not begun, or goes on.
+    """Make the forecast of a session that has not begun, or goes on.
 
     save_every: seconds after which the run is saved, whether or not it was validated.
     """
@@ -144,7 +144,7 @@ def forecast(
 
 
 def _longest(plan: BatchPlan, bptt: int) -> int:
-    """Steps of the longest batch."""
+    """Return the steps of the longest batch."""
     if not isinstance(plan, Sentences):
         return bptt
     return min(bptt, int(np.diff(np.asarray(plan.starts, np.int64)).max()) - 1)
@@ -239,7 +239,7 @@ def _resident() -> int:
 
 
 def _end(recipe: Recipe, session: Session, pace: Pace, seconds: float | None) -> End:
-    """Where the run ends, by its limits or after so many seconds from now, whichever is first."""
+    """Where the run ends, by its limits or after `seconds` from now, whichever is first."""
     run = session.run
     total = total_steps(recipe, session.plan)
     steps = max(0, total - run.step) if total else 0

@@ -1,6 +1,6 @@
 """The training loop: truncated BPTT, clipping, an update, validation, early stopping.
 
-`train` is a generator: it takes one step, yields a `Event`, and whoever called it prints, saves or
+`train` is a generator: it takes one step, yields an `Event`, and whoever called it prints, saves or
 stops. A `TrainRun` is all that a resume needs. Shuffling and dropout draw from streams named by
 (seed, purpose, step), so there is no generator state to save. Knows no files and no terminal.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import BatchPlan, Consecutive, Random, Sentences
 from rnncli.errors import DivergenceError
 from rnncli.nn.model import Model
@@ -31,14 +31,14 @@ from rnncli.training.step import Stepper
 
 Array = NDArray[Any]
 
-# Default length of a run: whole epochs of about AUTO_TOKENS tokens together, at most AUTO_EPOCHS of
-# them, or more where AUTO_STEPS steps take more.
+# Default length of a run: epochs of about AUTO_TOKENS tokens together, at most AUTO_EPOCHS of them,
+# or more where AUTO_STEPS steps take more.
 AUTO_TOKENS, AUTO_EPOCHS, AUTO_STEPS = 12_000_000, 40, 1000
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
 
 def make_plan(recipe: Recipe, ids: Array, starts: Array) -> BatchPlan:
-    """The batches that a recipe asks for: ids (n,), starts (units + 1,)."""
+    """Make the batches that a recipe asks for: ids (n,), starts (units + 1,)."""
     batching = recipe.batching
     if batching == "auto":
         batching = "mixed" if recipe.loss == "token" else "sentences"  # older runs go on so
@@ -54,7 +54,7 @@ def make_plan(recipe: Recipe, ids: Array, starts: Array) -> BatchPlan:
 
 
 def platform_name() -> str:
-    """What rounding depends on here: NumPy, and the kind of processor."""
+    """Name what rounding depends on here: NumPy, and the kind of processor."""
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     return f"NumPy {np.__version__}, {platform.machine()}, {' '.join(found[-1:])}"
 
@@ -91,8 +91,13 @@ class TrainRun:
 
     @classmethod
     def start(cls, model: Model, recipe: Recipe) -> TrainRun:
-        """A run that has not begun."""
+        """Make a run that has not begun."""
         return cls(model, recipe, new_slots(recipe, model.params.flat))
+
+    @property
+    def rule_slots(self) -> dict[str, Array]:
+        """Return the slots of the update rule; asgd has its average beside them."""
+        return {name: self.slots[name] for name in RULES[self.recipe.optimizer].slots}
 
     @property
     def candidate(self) -> Array:
@@ -138,80 +143,123 @@ def train(
     the result; the ranks of `comm` share it with other machines, and change its rounding.
 
     When a loss, a gradient or a parameter is not finite, the run goes back to the last good
-    parameters; the batch is passed over, the optimizer starts anew, the rate is halved (Chowdhery
+    parameters; the batch is passed over, the optimizer starts afresh, the rate is halved (Chowdhery
     et al. 2022, section 5.1, skip batches too). After the recipe's last retry, and with
     `on_divergence` "stop" at once, this is a DivergenceError; `run` has the good parameters then.
     """
-    recipe = run.recipe
-    total = total_steps(recipe, plan)
-    begun, done = clock(), run.progress
-    rule_slots = {name: run.slots[name] for name in RULES[recipe.optimizer].slots}
-    stepper = Stepper(run.model, recipe, rule_slots, processes=processes, comm=comm)
-    run.slots.update(rule_slots)
-    every = valid_every(recipe, plan)
-    run.finished = ""
-    if run.best is None and run.good is None:
-        run.good = run.model.params.flat.copy()
+    course = _Course(run, plan, validate, comm, processes, clock)
+    try:
+        yield from course.follow_up()
+        while not course.reason():
+            yield from course.epoch()
+        yield from course.conclude()
+    finally:
+        course.stepper.close()
 
-    def advance() -> float:
-        """The share of the run that is done, by steps or by the clock, whichever is further."""
-        share = run.step / total if total else 0.0
-        if recipe.max_time:
-            share = max(share, done + stepper.comm.bcast(clock() - begun) / recipe.max_time)
-        return min(1.0, share)
 
-    def judge() -> Event:
-        try:
-            nats = _validate(run, validate)
-        except DivergenceError as error:
-            return _roll_back(run, run.step, error)
-        return Event("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
+class _Course:
+    """A run on its way: its phases are an epoch, what follows a step, and the end."""
 
-    def due() -> bool:
-        return run.step % every == 0 if every else run.batch == 0
+    def __init__(
+        self,
+        run: TrainRun,
+        plan: BatchPlan,
+        validate: Callable[[Model], float] | None,
+        comm: Comm | None,
+        processes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.run, self.plan, self.validate, self.clock = run, plan, validate, clock
+        self.total, self.every = total_steps(run.recipe, plan), valid_every(run.recipe, plan)
+        self.begun, self.done = clock(), run.progress
+        self.stepper = Stepper(
+            run.model, run.recipe, run.rule_slots, processes=processes, comm=comm
+        )
+        run.slots.update(self.stepper.slots)
+        run.finished = ""
+        if run.best is None and run.good is None:
+            run.good = run.model.params.flat.copy()
 
-    def judged() -> bool:
-        return bool(run.history) and run.history[-1]["step"] == run.step
+    def epoch(self) -> Iterator[Event]:
+        """Take the steps that are left of the epoch, or those until the run ends."""
+        run, plan = self.run, self.plan
+        length = plan.length(run.epoch)
+        usual = plan.targets(run.epoch) / length
+        for work in plan.batches(run.epoch, run.batch):
+            try:
+                event = _step(run, work, self.stepper, usual, self._due())
+            except DivergenceError as error:
+                event = _roll_back(run, run.step + 1, error)
+            run.step, run.batch = run.step + 1, run.batch + 1
+            if run.batch == length:
+                run.epoch, run.batch = run.epoch + 1, 0
+            run.progress = self._progress()
+            yield event
+            yield from self.follow_up()
+            if self.reason():
+                return
 
-    def owed() -> Iterator[Event]:
-        """What follows the last step and was not done yet: a run may be saved at any yield."""
-        if validate and run.step and due() and not judged():
-            yield judge()
+    def follow_up(self) -> Iterator[Event]:
+        """Do what follows the last step and was not done yet: a run may be saved at any yield."""
+        run = self.run
+        if run.step and self._due() and not self._judged():
+            yield from self._judge()
         if run.batch == 0 and run.epoch_tokens:
             yield _end_epoch(run)
 
-    try:
-        yield from owed()
-        reason = _ended(run, total)
-        while not reason:
-            length = plan.length(run.epoch)
-            usual = plan.targets(run.epoch) / length
-            for work in plan.batches(run.epoch, run.batch):
-                try:
-                    report = _step(run, work, stepper, usual, due())
-                except DivergenceError as error:
-                    report = _roll_back(run, run.step + 1, error)
-                run.step, run.batch = run.step + 1, run.batch + 1
-                if run.batch == length:
-                    run.epoch, run.batch = run.epoch + 1, 0
-                run.progress = advance()
-                yield report
-                yield from owed()
-                reason = _ended(run, total)
-                if reason:
-                    break
-        if validate and not judged():
-            yield judge()
-        elif not validate:
+    def conclude(self) -> Iterator[Event]:
+        """Validate for the last time; without validation the last model is the best."""
+        run = self.run
+        reason = self.reason()
+        if not self.validate:
             run.best = run.candidate.copy()
+        elif not self._judged():
+            yield from self._judge()
         run.finished = reason
         yield Event("end", run.step, run.epoch, run.progress, run.best_nats, reason=reason)
-    finally:
-        stepper.close()
+
+    def reason(self) -> str:
+        """Say why the run ends now, or nothing."""
+        run, recipe = self.run, self.run.recipe
+        if self.total and run.step >= self.total:
+            return f"{run.step} steps"
+        if recipe.max_time and run.progress >= 1:
+            return "time"
+        if recipe.patience and run.stale >= recipe.patience:
+            return f"no gain in {run.stale} validations"
+        return ""
+
+    def _progress(self) -> float:
+        """Return the share of the run that is done, by steps or by the clock, the greater one."""
+        share = self.run.step / self.total if self.total else 0.0
+        if self.run.recipe.max_time:
+            passed = self.stepper.comm.bcast(self.clock() - self.begun)
+            share = max(share, self.done + passed / self.run.recipe.max_time)
+        return min(1.0, share)
+
+    def _due(self) -> bool:
+        """Say whether a validation follows this step."""
+        return self.run.step % self.every == 0 if self.every else self.run.batch == 0
+
+    def _judged(self) -> bool:
+        """Say whether the last step was validated."""
+        return bool(self.run.history) and self.run.history[-1]["step"] == self.run.step
+
+    def _judge(self) -> Iterator[Event]:
+        """Validate, if there is a way to; a loss that is not finite is a rollback."""
+        run = self.run
+        if self.validate is None:
+            return
+        try:
+            nats = _validate(run, self.validate)
+        except DivergenceError as error:
+            yield _roll_back(run, run.step, error)
+        else:
+            yield Event("valid", run.step, run.epoch, run.progress, nats, better=run.stale == 0)
 
 
 def total_steps(recipe: Recipe, plan: BatchPlan) -> int | None:
-    """How many steps a run takes; None when only the clock ends it.
+    """Return how many steps a run takes; None when only the clock ends it.
 
     Without any limit a run takes about 12 million tokens, at least one epoch and at most 40, but
     more than that where they make fewer than 1000 steps.
@@ -229,21 +277,10 @@ def total_steps(recipe: Recipe, plan: BatchPlan) -> int | None:
 
 
 def valid_every(recipe: Recipe, plan: BatchPlan) -> int:
-    """Steps between validations; 0 means the end of each epoch."""
+    """Return the steps between validations; 0 means the end of each epoch."""
     if recipe.valid_every is None:
         return min(plan.length(0), VALID_EVERY)
     return recipe.valid_every
-
-
-def _ended(run: TrainRun, total: int | None) -> str:
-    recipe = run.recipe
-    if total and run.step >= total:
-        return f"{run.step} steps"
-    if recipe.max_time and run.progress >= 1:
-        return "time"
-    if recipe.patience and run.stale >= recipe.patience:
-        return f"no gain in {run.stale} validations"
-    return ""
 
 
 def _step(run: TrainRun, work: Batch, stepper: Stepper, usual: float, keep: bool) -> Event:
@@ -302,7 +339,7 @@ def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Event:
 
 
 def _carried(run: TrainRun) -> State | None:
-    """The carried state; with `reset`, some streams begin anew, as each text does at its start."""
+    """Return the carried state; with `reset`, some streams start from zero, as each text does."""
     state, rate = run.state, run.recipe.reset
     if state is None or not rate:
         return state

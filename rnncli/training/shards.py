@@ -12,7 +12,7 @@ from rnncli.nn.packed import Batch, Steps
 
 
 def shard_of(work: Batch, rank: int, size: int) -> Batch:
-    """The part of a batch that shard `rank` of `size` computes: every size-th sequence."""
+    """Return the part of a batch that shard `rank` of `size` computes: every size-th sequence."""
     if size == 1:
         return work
     steps, mine = work.steps, np.arange(rank, work.steps.B, size)
@@ -31,12 +31,15 @@ class ShardedPlan:
     size: int
 
     def length(self, epoch: int) -> int:
+        """Return the number of batches, those that have no part for this shard too."""
         return self.plan.length(epoch)
 
     def targets(self, epoch: int) -> int:
+        """Return the number of targets in the whole epoch."""
         return self.plan.targets(epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield this shard's part of each batch that has one."""
         for work in self.plan.batches(epoch, start):
             if self.rank < work.steps.B:
                 yield shard_of(work, self.rank, self.size)

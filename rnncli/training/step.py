@@ -9,12 +9,13 @@ the ranks' sums are added. Knows no plans, schedules or files.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.nn.layout import matrices as matrices_of
 from rnncli.nn.model import Model
 from rnncli.nn.optim import PIECE, RULES, UpdatePart, UpdateStep, add_and_norm, update, update_parts
@@ -32,28 +33,56 @@ Array = NDArray[Any]
 WORTH = 1 << 19  # parameters from which on an update is cut into parts
 
 
-class Stepper:
-    """A model and its slots, and the crew that works on them.
+class ShardGradient(NamedTuple):
+    """A task: the gradient of one shard of a batch, put into this rank's array for it."""
 
-    The steps change the model and the slots given. For several processes they are first moved into
-    memory that these share, where `slots` then has them too: no copy stays behind.
+    shard: int
+    batch: Batch
+    before: State | None  # what its sequences carry from the batch before
+    scale: float
+    seed: tuple[int, int] | None  # (of the run, step) for dropout
+
+
+class SumPart(NamedTuple):
+    """A task: add the gradients of all shards in a part of the parameters."""
+
+    part: slice
+
+
+class Update(NamedTuple):
+    """A task: clip, weigh and apply the gradient in a part of the parameters."""
+
+    part: UpdatePart
+    factor: float  # of clipping by norm
+    weight: float
+    rate: float
+    step: int
+
+
+Task = ShardGradient | SumPart | Update
+
+
+class Stepper:
+    """A model and the slots of its update rule, and the worker pool that computes on them.
+
+    The steps change the model and `slots`. For several processes both lie in memory that these
+    share: `slots` of the stepper are the arrays to keep, those it was given are copied.
     """
 
     def __init__(
         self,
         model: Model,
         recipe: Recipe,
-        slots: dict[str, Array],
+        slots: Mapping[str, Array],
         *,
         processes: int = 1,
         comm: Comm | None = None,
     ) -> None:
         keep_memory()
-        self.model, self.slots, layout = model, slots, model.params
+        self.model, self.slots, layout = model, dict(slots), model.params
         if processes > 1:
             layout.move(shared)
-            for name in slots:
-                slots[name] = shared(slots[name])
+            self.slots = {name: shared(slot) for name, slot in slots.items()}
         self.recipe, self.comm = recipe, comm or Comm()
         self.shards = min(recipe.shards, recipe.batch)  # of all ranks; `grads` are of this one's
         mine = max(1, len(self._mine(self.shards)))
@@ -73,7 +102,7 @@ class Stepper:
     def gradient(
         self, work: Batch, carried: State | None, scale: float, seed: tuple[int, int] | None = None
     ) -> tuple[float, State]:
-        """The summed nats of a batch and its last state; the gradient of each shard is kept.
+        """Return the summed nats of a batch and its last state; the gradient of each shard is kept.
 
         Sequences go on from `carried` as the batch says, the others from a fresh state. `seed`
         (of the run, step) names the random numbers of each shard's dropout; None means no dropout.
@@ -81,11 +110,11 @@ class Stepper:
         """
         shards = min(self.shards, work.steps.B)
         mine = self._mine(shards)
-        jobs: list[tuple[Any, ...]] = []
+        jobs: list[Task] = []
         for k in mine:
             part = shard_of(work, k, shards)
             before = carried.take(slice(k, None, shards)) if part.carried and carried else None
-            jobs.append(("_gradient", k, part, before, scale, seed))
+            jobs.append(ShardGradient(k, part, before, scale, seed))
         answers = self.pool.map(jobs)
         for grad in self.grads[len(mine) :]:
             grad.flat[:] = 0
@@ -100,8 +129,8 @@ class Stepper:
         return sum(nats for nats, _ in answers), last
 
     def reduce(self) -> float:
-        """Add the gradients of all shards and ranks into the first; its norm."""
-        sums = self.pool.map([("_reduce", part) for part in self.parts])
+        """Add the gradients of all shards and ranks into the first; return its norm."""
+        sums = self.pool.map([SumPart(part) for part in self.parts])
         if self.comm.size > 1:
             self.comm.allreduce(self.grads[0].flat)
             sums = [add_and_norm(self.grads[0].flat)]
@@ -112,48 +141,46 @@ class Stepper:
         """Clip the gradient, which has this norm, weigh it, and take step `step` (from 1)."""
         clip = self.recipe.clip
         factor = clip / norm if self.recipe.clip_by == "norm" and 0 < clip < norm else 1.0
-        self.pool.map([("_apply", part, factor, weight, rate, step) for part in self.updates])
+        self.pool.map([Update(part, factor, weight, rate, step) for part in self.updates])
         if self.rule.matrix and self.comm.size > 1:  # products round in many ways
             self.model.params.flat[:] = self.comm.bcast(self.model.params.flat)
 
     def close(self) -> None:
-        """End the crew."""
+        """End the worker pool."""
         self.pool.close()
 
     def _mine(self, shards: int) -> range:
-        """The shards that this rank computes."""
+        """Return the shards that this rank computes."""
         return range(self.comm.rank, shards, self.comm.size)
 
-    def _do(self, job: tuple[Any, ...]) -> Any:
-        name, *arguments = job
-        return getattr(self, name)(*arguments)
-
-    def _gradient(
-        self, k: int, work: Batch, before: State | None, scale: float, seed: tuple[int, int] | None
-    ) -> tuple[float, State]:
-        grad: Params = self.grads[k // self.comm.size]
-        state = self.model.state_from(before, work.carried, work.steps.B)
-        drop = None if seed is None else rng(seed[0], Purpose.DROPOUT, seed[1], k)
+    def _do(self, task: Task) -> Any:
+        """Do a task in whichever process of the pool takes it."""
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for such numbers
-            out = self.model.gradients(work, state, grad, rng=drop, scale=scale)
-            return float(np.sum(out.nats, dtype=np.float64)), out.state
+            if isinstance(task, ShardGradient):
+                return self._gradient(task)
+            if isinstance(task, SumPart):
+                first, *others = (grad.flat[task.part] for grad in self.grads)
+                return add_and_norm(first, others)
+            return self._update(task)
 
-    def _reduce(self, part: slice) -> list[float]:
-        first, *others = (grad.flat[part] for grad in self.grads)
-        return add_and_norm(first, others)
+    def _gradient(self, task: ShardGradient) -> tuple[float, State]:
+        grad: Params = self.grads[task.shard // self.comm.size]
+        state = self.model.state_from(task.before, task.batch.carried, task.batch.steps.B)
+        drop = None
+        if task.seed is not None:
+            drop = rng(task.seed[0], Purpose.DROPOUT, task.seed[1], task.shard)
+        out = self.model.gradients(task.batch, state, grad, rng=drop, scale=task.scale)
+        return float(np.sum(out.nats, dtype=np.float64)), out.state
 
-    def _apply(
-        self, part: UpdatePart, factor: float, weight: float, rate: float, step: int
-    ) -> None:
-        recipe, params, grad = self.recipe, self.model.params.flat, self.grads[0].flat
-        limit = recipe.clip * weight if recipe.clip_by == "element" else 0.0
-        at = UpdateStep(step, rate, factor * weight, limit)
-        with np.errstate(over="ignore", invalid="ignore"):
-            update(recipe, params, grad, self.slots, at, part)
+    def _update(self, task: Update) -> None:
+        recipe = self.recipe
+        limit = recipe.clip * task.weight if recipe.clip_by == "element" else 0.0
+        at = UpdateStep(task.step, task.rate, task.factor * task.weight, limit)
+        update(recipe, self.model.params.flat, self.grads[0].flat, self.slots, at, task.part)
 
 
 def gather_state(state: State, shards: int, comm: Comm) -> State:
-    """The state of all sequences of a batch, of which each rank has those of its shards."""
+    """Join the state of all sequences of a batch, of which each rank has those of its shards."""
     if comm.size == 1:
         return state
     mine = np.arange(state.h.shape[-1]) % shards % comm.size == comm.rank

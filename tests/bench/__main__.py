@@ -21,7 +21,8 @@ import ranks
 import speed
 from shapes import SHAPES
 
-from rnncli.cli.common import echo_json, json_option, threads_option
+from rnncli.cli.options import json_option, threads_option
+from rnncli.cli.terminal import echo_json
 from rnncli.nn.threads import cores
 
 

@@ -91,7 +91,8 @@ def _step(comm: mpi.Comm, shape: str, batch: int, seconds: float) -> dict[str, f
     """Measure the seconds of a training step that all ranks share, and its gradient's bytes."""
     import numpy as np
 
-    from rnncli.config.settings import Config, Recipe
+    from rnncli.config.network import Config
+    from rnncli.config.recipe import Recipe
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Batch, Steps
     from rnncli.training.step import Stepper

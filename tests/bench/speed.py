@@ -123,7 +123,7 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 def starting(against: str | None) -> dict[str, float]:
     """Measure the seconds of whole processes: `rnncli --help`, a short text, imports."""
-    from rnncli.config.settings import Config
+    from rnncli.config.network import Config
     from rnncli.lm.language_model import LanguageModel, save
     from rnncli.nn.model import Model
     from rnncli.text.tokenizer import Tokenizer
@@ -184,7 +184,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     """Measure the tokens/s of rnncli, and the MiB of its other processes."""
     import numpy as np
 
-    from rnncli.config.settings import Config, Recipe
+    from rnncli.config.network import Config
+    from rnncli.config.recipe import Recipe
     from rnncli.generation.sampling import generate
     from rnncli.lm.network import Network
     from rnncli.nn.model import Model

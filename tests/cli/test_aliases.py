@@ -45,6 +45,33 @@ def test_a_name_that_nobody_knows_is_refused_as_ever():
     assert "meant" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("sample", "m.npz", "--temp", 1), "No such option --temp. Is --temperature meant?"),
+        (("sample", "m.npz", "--prompt", "a"), "No such option --prompt. Is --prefix meant?"),
+        (("sample", "m.npz", "--max-tokens=9"), "No such option --max-tokens. Is --length meant?"),
+        (("train", "d.npz", "-o", "m", "--hiden", 9), "No such option --hiden. Is --hidden meant?"),
+        (("smaple", "m.npz"), 'No such command "smaple". Is "sample" meant?'),
+        (("generate", "m.npz"), 'No such command "generate". Is "sample" meant?'),
+        (("zeppelin",), 'No such command "zeppelin". See --help'),
+        (("sample", "m.npz", "--top-p", "0,8"), "'0,8' is not a number: write 0.8."),
+        (("sample", "m.npz", "--num", "many"), "'many' is not a whole number."),
+    ],
+)
+def test_a_wrong_word_has_a_hint(words, hint):
+    done = run(*words)
+    assert done.code == 2
+    assert hint in done.err
+
+
+def test_text_where_a_data_file_belongs_has_a_hint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a\n")
+    assert "First: rnncli tokenize x.csv -o x.npz" in refused("train", "x.csv", "-o", "m.npz")
+    assert "Score it with --text s.txt." in refused("eval", "m.npz", "s.txt")
+
+
 def test_in_a_file_they_are_refused_with_the_name_of_ours(tmp_path):
     config = tmp_path / "c.yaml"
     for key, ours in (("rnn_size", "hidden"), ("lr_decay_every", "every")):

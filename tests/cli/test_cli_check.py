@@ -4,12 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from rnncli.cli.check import check
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ArtefactError, ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import Model, shapes
 from rnncli.training.check import made_up
-from rnncli.training.session import settings_for
+from rnncli.training.settings import settings_for
 
 
 def run(*arguments):

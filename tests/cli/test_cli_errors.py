@@ -235,21 +235,33 @@ def test_a_second_training_on_one_output_is_refused(files, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--hidden", 0), "hidden must be 1 or more"),
-        (("--hidden", 99999999999999999999), "hidden must be below"),
         (("--hidden", 10_000_000), "out of memory"),
         (("--preset", "nope"), 'no preset "nope" (there are: '),
         (("--tied", "--embed", 3), "tied needs an embedding as wide"),
         (("--proj", 3, "--cell", "gru"), "proj is for the lstm"),
-        (("--dropout", 1), "dropout must be below 1"),
-        (("--lr", "nan"), "lr must be a number"),
         (("--random-bptt", "--batching", "random"), "random_bptt needs consecutive"),
-        (("--max-time", "0s"), "max_time must be above 0"),
         (("--metrics", "/nowhere/log"), "no folder /nowhere"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(files, tmp_path, words, message):
     assert message in refused("train", files / "data.npz", "-o", tmp_path / "m.npz", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--hidden", 0), "it must be 1 or more, not 0"),
+        (("--hidden", 99999999999999999999), "it must be below"),
+        (("--dropout", 1), "it must be below 1"),
+        (("--lr", "nan"), "it must be a number"),
+        (("--max-time", "0s"), "it must be above 0"),
+    ],
+)
+def test_values_out_of_their_limits_are_wrong_use(files, tmp_path, words, message):
+    done = run("train", files / "data.npz", "-o", tmp_path / "m.npz", *words)
+    assert done.code == 2
+    assert f"Invalid value for '{words[0]}': {message}" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -374,7 +386,7 @@ def test_each_command_is_loaded_when_it_is_called_for_and_says_what_the_list_say
     probe = "import sys, rnncli.cli\nprint([m for m in sys.modules if m.startswith('rnncli.cli.')])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)  # fmt: skip
-    assert done.stdout == "[]\n", done.stderr
+    assert done.stdout == "['rnncli.cli.signals']\n", done.stderr
     listed = " ".join(good("--help").out.split())
     for name, what in COMMANDS.items():
         command = main.get_command(Context(main), name)

@@ -163,7 +163,7 @@ def test_another_model_takes_its_share(files):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--min-length", 9, "--length", 5], "--min-length is above --length."),
+        (["--min-length", 9, "--length", 5], "min_length must be 5 at most, the length, not 9."),
         (["--max-copy", 3], "--max-copy needs --against DATA."),
         (["--alternatives", 3], "--alternatives goes with --json."),
         (["--json", "--separator", "x"], "--json does not go with --separator."),

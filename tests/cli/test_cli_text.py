@@ -149,8 +149,10 @@ def test_a_vocabulary_can_be_reused(files, tmp_path):
         assert vocabulary(tmp_path / "d.npz").fingerprint == vocabulary(files / "d.npz").fingerprint
         scored = json.loads(good("eval", files / "m.npz", tmp_path / "d.npz", "--json").out)
         assert scored["oov"] == scored["tokens"] / 7  # zebra; a full stop and </s> count too
-    assert "--vocab brings its own rule" in refused(*words, files / "d.npz", "--level", "char")
-    assert "leave out --min-count" in refused(*words, files / "d.npz", "--min-count", 2)
+    wrong = run(*words, files / "d.npz", "--level", "char")
+    assert wrong.code == 2
+    assert "--vocab brings its own rule: leave out --level." in wrong.err
+    assert "leave out --min-count" in run(*words, files / "d.npz", "--min-count", 2).err
 
 
 # --- sample ---

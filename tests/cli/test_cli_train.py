@@ -12,8 +12,9 @@ import pytest
 from commands import TINY, ended, good, process, refused, run, sentences, wait_for
 
 from rnncli.lm import language_model
-from rnncli.training import checkpoint, loop, presets
+from rnncli.training import checkpoint, loop, recipes, resume
 from rnncli.training import session as api
+from rnncli.training.settings import settings_for
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_one_file_and_no_option_give_a_model(data, tmp_path):
     done = good("train", data, "-o", tmp_path / "m.npz", "--max-steps", 3)
     assert done.out == ""
     assert "3 steps" in done.err
-    assert settings(tmp_path / "m.npz")["embed"] == presets.load("words").settings["embed"]
+    assert settings(tmp_path / "m.npz")["embed"] == recipes.load("words").settings["embed"]
 
 
 def test_settings_come_from_flags_then_environment_then_config_then_preset_then_defaults(
@@ -62,7 +63,7 @@ def test_settings_come_from_flags_then_environment_then_config_then_preset_then_
         return [settings(model)[name] for name in names]
 
     words_have, characters_have = (
-        [presets.load(kind).settings[name] for name in names] for kind in ("words", "characters")
+        [recipes.load(kind).settings[name] for name in names] for kind in ("words", "characters")
     )
     assert words_have[2:4] != characters_have[2:4]
     assert found("--hidden", 8) == [8, *words_have[1:]]
@@ -107,14 +108,14 @@ def test_a_config_file_may_hold_every_kind_of_option(data, tmp_path):
         ("hidden: true", "hidden takes a whole number, not True"),
         ("hidden: [3]", "hidden takes a whole number, not [3]"),
         ("hidden:", "hidden takes a whole number, not None"),
-        ("lr: fast", "lr: 'fast' is not a valid float"),
+        ("lr: fast", "lr: 'fast' is not a number"),
         ("lr: yes", "lr takes a number, not True"),
         ("cell: 3", "cell takes text in quotes, not 3"),
         ("cell: no", "cell takes text in quotes, not False"),
         ("cell: lstn", "cell: 'lstn' is not one of"),
         ("tied: 1", "tied takes true or false, not 1"),
         ("tied: 'yes'", "tied takes true or false, not 'yes'"),
-        ("max_time: soon", "max_time: 'soon' is not a time"),
+        ("max_time: soon", 'max_time: "soon" is not a time'),
         ("sample_every: 0", "sample_every: 0 is neither steps"),
         ("sample_prefix: [a, 3]", "sample_prefix takes text in quotes, not 3"),
         ("- hidden", "expected lines of the form"),
@@ -350,7 +351,7 @@ def test_a_resume_elsewhere_says_what_may_differ(data, tmp_path, monkeypatch):
     good(*words, 2)
     assert "rounding" not in good(*words, 3, "--resume").err
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "platform_name", lambda: "NumPy 9, abacus")
+        patch.setattr(resume, "platform_name", lambda: "NumPy 9, abacus")
         assert "this is NumPy 9, abacus: rounding may differ" in good(*words, 4, "--resume").err
         assert "rounding" not in good(*words, 5, "--resume").err
     assert "begun with NumPy 9, abacus;" in good(*words, 6, "--resume").err
@@ -428,7 +429,8 @@ def _half(data):
     from rnncli.data.dataset import Dataset
 
     dataset = Dataset.open(data)
-    session = api.begin(dataset, *api.settings_for(dataset.tokenizer, None, {"hidden": 4}))
+    run = api.fresh(dataset, *settings_for(dataset.tokenizer, None, {"hidden": 4}))
+    session = api.begin(dataset, run)
     reports = loop.train(session.run, session.plan)
     next(reports), next(reports)
     return session.best(), session.run

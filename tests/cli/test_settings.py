@@ -9,14 +9,17 @@ import yaml
 from commands import TINY, good, sentences
 
 from rnncli.cli.train import train
-from rnncli.config.settings import Config, Recipe, Samples
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
+from rnncli.config.samples import Samples
 from rnncli.nn import Model, State, Steps
-from rnncli.training import checkpoint, presets, session
+from rnncli.training import checkpoint, recipes
 from rnncli.training.check import made_up
+from rnncli.training.settings import settings_for
 
 OF_THE_COMMAND = {
-    "data", "output", "preset", "list_presets", "config", "start", "resume", "overwrite", "metrics",
-    "plan", "board", "as_json", "threads", "quiet",
+    "data", "output", "preset", "list_presets", "config", "from", "resume", "overwrite", "metrics",
+    "plan", "tensorboard", "json", "threads", "quiet",
 }  # fmt: skip
 NOT_FOR_TEXT = {"inputs", "bidirectional", "head", "outputs", "last_only"}
 
@@ -61,7 +64,7 @@ def test_every_option_of_train_is_a_setting_or_the_command_s_own():
 def test_every_setting_may_stand_in_a_preset():
     assert (
         settings().keys() | NOT_FOR_TEXT - {"inputs"}
-    ) == presets.NETWORK | presets.TRAINING | presets.WRITING
+    ) == recipes.NETWORK | recipes.TRAINING | recipes.WRITING
 
 
 @pytest.mark.parametrize("name", settings())
@@ -89,7 +92,7 @@ def test_the_whole_recipe_of_the_averaged_lstm_is_reached_from_a_file(data, tmp_
     done = good("train", data, "-o", tmp_path / "m.npz", "--config", tmp_path / "run.yaml")
     language, run = checkpoint.resume(tmp_path / "m.npz")
     found = language.model.config.to_json() | run.recipe.to_json()
-    told = {k: v for k, v in recipe.items() if k not in presets.WRITING}
+    told = {k: v for k, v in recipe.items() if k not in recipes.WRITING}
     assert {name: found[name] for name in told} == told
     assert run.averaged > 0  # a validation without gain came, and set the average off
     assert "3 layers of 10, the top one of 6" in done.err
@@ -112,7 +115,7 @@ def test_options_win_over_what_a_preset_writes_and_a_resume_may_change_it(data, 
 
 
 def test_a_tied_embedding_is_as_wide_as_the_top_layer():
-    config, _ = session.settings_for(made_up(20), None, {"tied": True, "layers": 2, "top": 7})
+    config, _ = settings_for(made_up(20), None, {"tied": True, "layers": 2, "top": 7})
     assert config.embed == config.width == 7
 
 

@@ -1,4 +1,4 @@
-"""What a run shows: bars and curves, and a panel on a small terminal of ours."""
+"""What a run shows: bars and curves, and a panel on a small terminal that is simulated."""
 
 import io
 import os
@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnncli.cli import common
-from rnncli.cli.common import Live
-from rnncli.cli.train_progress import POINTS, Speed, bar, scalars, sparkline
+from rnncli.cli import terminal as shown
+from rnncli.cli.terminal import Live
+from rnncli.cli.train_progress import POINTS, Speed, bar, sparkline
+from rnncli.training.log import scalars
 from rnncli.training.loop import Event
 
 
@@ -129,7 +130,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     """A terminal of 60 columns and 10 rows as standard error."""
     screen = Terminal(60, 10)
-    monkeypatch.setattr(common, "sys", SimpleNamespace(stderr=screen))
+    monkeypatch.setattr(shown, "sys", SimpleNamespace(stderr=screen))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(

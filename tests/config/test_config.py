@@ -5,7 +5,9 @@ from dataclasses import fields
 
 import pytest
 
-from rnncli.config.settings import RATES, Config, Recipe, Samples
+from rnncli.config.network import Config
+from rnncli.config.recipe import RATES, Recipe
+from rnncli.config.samples import Samples
 from rnncli.errors import ConfigError
 
 

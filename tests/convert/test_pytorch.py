@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import good, refused, run
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.convert import foreign, pytorch
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.files import safetensors

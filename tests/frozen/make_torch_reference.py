@@ -2,7 +2,7 @@
 
 Writes torch_cells.npz, torch_models.npz and torch_optimizers.npz beside this file. Each member of
 them is one case: all its numbers as one float64 vector. The member "manifest" holds JSON that says,
-for each case, its configuration (fields of `rnncli.config.settings.Config`, of `Recipe` for a rule)
+for each case, its configuration (fields of `rnncli.config.network.Config`, of `Recipe` for a rule)
 and the names and shapes of the arrays in the vector. The loss of bare cells is half the sum of
 squares of their outputs and last states.
 """

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from commands import good, run
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate
 from rnncli.generation.text import read_prefix
 from rnncli.lm import language_model, network
@@ -196,7 +196,7 @@ def test_one_search_prints_as_many_texts_as_asked_for(path: Path) -> None:
     assert good(*search, "--num", 9, "-q").err == ""
     for words, message in (
         (("--num", 10), "a search of --beam 9 finds 9 texts at most, not 10."),
-        (("--length-penalty", 1.5), "1.5 is not in the range"),
+        (("--length-penalty", 1.5), "it must be 1 at most, not 1.5"),
     ):
         ended = run(*search, *words)
         assert (ended.code, ended.out) == (2, "")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
-from rnncli.generation.filters import Filters
 from rnncli.generation.novelty import Guard, Training, suffix_array
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import Sample

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
-from rnncli.generation.filters import Filters
 from rnncli.generation.novelty import Guard
 from rnncli.generation.pattern import Pattern
 from rnncli.generation.sampling import generate, stream_one

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 from rnncli.generation import chooser
 from rnncli.generation import filters as filters_module
-from rnncli.generation.filters import PLAIN, Filters, draw_one, weigh
+from rnncli.generation.filters import PLAIN, draw_one, weigh
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import Prefix, read_prefix
 from rnncli.lm.network import SLACK, Network

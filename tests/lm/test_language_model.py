@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnncli.config.network import Config
 from rnncli.errors import DivergenceError
 from rnncli.lm.language_model import LanguageModel, load, save
-from rnncli.nn import Config, Model
+from rnncli.nn import Model
 from rnncli.text.tokenizer import Tokenizer
 from rnncli.training import checkpoint
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
-from rnncli.generation.filters import Filters
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import read_prefix
 from rnncli.lm.mixture import Mixture, fitted_weights, mixed_nats, with_others

@@ -22,7 +22,8 @@ from networks import (
     random_configuration,
 )
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.nn import Batch, Model, Packed, Params, State, Steps, pack, pad, shapes, unpack
 from rnncli.nn.cells import table as engine
 from rnncli.nn.heads.softmax import token_gradients, token_nats

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from test_pytorch import NETWORKS, language, logits  # noqa: E402
 from test_torch_frozen import check_cell, check_model, check_optimizer, frozen  # noqa: E402
 
-from rnncli.config.settings import Config  # noqa: E402
+from rnncli.config.network import Config  # noqa: E402
 from rnncli.convert import foreign, pytorch  # noqa: E402
 from rnncli.convert.pytorch import to_torch  # noqa: E402
 from rnncli.files import safetensors  # noqa: E402

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from networks import CELLS, INPUTS, V, cells, close, language_model, random_params
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.nn import Model, Steps
 from rnncli.nn.cells import table as engine

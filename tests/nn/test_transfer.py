@@ -5,7 +5,7 @@ import pytest
 from commands import TINY, good, refused, sentences
 
 import rnncli
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
 from rnncli.lm import language_model
@@ -13,6 +13,7 @@ from rnncli.nn import Model, Steps
 from rnncli.nn.transfer import carried_over, match
 from rnncli.training import session as api
 from rnncli.training.loop import train
+from rnncli.training.settings import settings_from
 
 NETWORKS = {
     "one-hot": {"cell": "lstm"},
@@ -82,8 +83,8 @@ def test_a_new_token_reads_and_is_read_as_the_mean_of_all(name):
 def test_with_the_old_vocabulary_nothing_changes_before_the_first_step(files):
     start = rnncli.load(files / "m.npz")
     data = Dataset.open(files / "a.npz")
-    config, recipe = api.settings_from(start, data.tokenizer, None, {})
-    session = api.begin(data, config, recipe, start=start)
+    config, recipe = settings_from(start, data.tokenizer, None, {})
+    session = api.begin(data, api.fresh(data, config, recipe, start=start))
     tokens = start.tokenizer.vocabulary.tokens, data.tokenizer.vocabulary.tokens
     found = match(*tokens)
     assert (found.new, found.lost) == (0, 0)
@@ -139,10 +140,10 @@ def stopped(words, path):
     """As a run of six steps that is saved and left after the third."""
     data, _, start, *_ = words
     dataset, language = Dataset.open(data), language_model.load(start)
-    config, recipe = api.settings_from(
+    config, recipe = settings_from(
         language, dataset.tokenizer, "theanolm-lstm300", {"dropout": 0.1, "max_steps": 6}
     )
-    session = api.begin(dataset, config, recipe, start=language)
+    session = api.begin(dataset, api.fresh(dataset, config, recipe, start=language))
     for report in train(session.run, session.plan, session.validate):
         if report.kind == "step" and report.step == 3:
             break

@@ -16,7 +16,7 @@ import mpi_torture
 import ranks as bench
 
 from rnncli.cli.train import train
-from rnncli.config.settings import Recipe
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import Consecutive, Sentences
 from rnncli.errors import ConfigError
 from rnncli.nn.packed import Steps

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import Consecutive, Sentences
 from rnncli.nn.model import Model
 from rnncli.parallel import mpi

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn import Batch, Model, Params, State, Steps, shapes
 
 T, B, E, H, P, V, K = 5, 3, 4, 6, 2, 9, 7

@@ -18,8 +18,8 @@ from rnncli.nn import Config, Model
 from rnncli.text.levels import LEVELS, level_of
 from rnncli.text.pretokenizer import UNITS, Pretokenizer
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training.presets import load as preset
-from rnncli.training.session import settings_for
+from rnncli.training.recipes import load as preset
+from rnncli.training.settings import settings_for
 
 SOURCES = [*Path(rnncli.__file__).parent.rglob("*.py")]
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tally import Tally, one_line
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.files import artefact as artefacts
 from rnncli.generation.sampling import generate

@@ -46,7 +46,7 @@ def fail(kind):
 
 def victim(data, model, kind, rank, step):
     """`rnncli train`, saving at every step, in which a rank does not live to see a step's end."""
-    vars(importlib.import_module("rnncli.cli.train"))["SAVE_EVERY"] = 0
+    vars(importlib.import_module("rnncli.cli.train_watch"))["SAVE_EVERY"] = 0
     gradient = Stepper.gradient
 
     def failing(self, work, carried, scale, seed):

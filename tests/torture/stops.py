@@ -19,7 +19,8 @@ from kills import child, train_words
 from tally import Tally
 
 from rnncli import cli
-from rnncli.config.settings import CELLS, RATES, SCHEDULES, Config, Recipe
+from rnncli.config.network import CELLS, Config
+from rnncli.config.recipe import RATES, SCHEDULES, Recipe
 from rnncli.data.batches import BatchPlan
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from networks import CELLS as NETWORKS
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import Model, State, gradient_by_lag

@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.errors import ArtefactError, DivergenceError
 from rnncli.files import artefact
 from rnncli.lm.language_model import LanguageModel, load, save

@@ -12,6 +12,7 @@ from rnncli.data.dataset import Dataset
 from rnncli.training import forecast, loop
 from rnncli.training import session as api
 from rnncli.training.forecast import Pace
+from rnncli.training.settings import settings_for
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,8 @@ def begin(data, **given):
     """A session with a small network."""
     dataset = Dataset.open(data)
     given = {"hidden": 8, "batch": 4, "bptt": 8, **given}
-    return api.begin(dataset, *api.settings_for(dataset.tokenizer, None, given)), dataset
+    run = api.fresh(dataset, *settings_for(dataset.tokenizer, None, given))
+    return api.begin(dataset, run), dataset
 
 
 class Clock:

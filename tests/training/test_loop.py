@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from commands import ROOT
 
-from rnncli.config.settings import Config, Recipe
+from rnncli.config.network import Config
+from rnncli.config.recipe import Recipe
 from rnncli.data.batches import Consecutive
 from rnncli.errors import DivergenceError, RnncliError
 from rnncli.nn import Model, Params, Steps, shapes

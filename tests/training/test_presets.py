@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 from commands import good, sentences
 
-from rnncli.config.settings import RATES, Config, Recipe, Samples
+from rnncli.config.network import Config
+from rnncli.config.recipe import RATES, Recipe
+from rnncli.config.samples import Samples
 from rnncli.lm import language_model
 from rnncli.nn import Model, shapes
 from rnncli.nn.schedules import schedule
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training import presets
+from rnncli.training import recipes
 from rnncli.training.loop import TrainRun, make_plan, train
-from rnncli.training.session import settings_for
+from rnncli.training.settings import settings_for
 
 DEFAULTS = {"characters", "characters-long", "words"}
-RECIPES = sorted(set(presets.names()) - DEFAULTS)
-recipes = pytest.mark.parametrize("name", RECIPES)
+RECIPES = sorted(set(recipes.names()) - DEFAULTS)
+each_recipe = pytest.mark.parametrize("name", RECIPES)
 
 
 def settings(name, inputs, **changes):
-    values = presets.load(name).settings | changes
-    network = {k: v for k, v in values.items() if k in presets.NETWORK}
-    recipe = {k: v for k, v in values.items() if k in presets.TRAINING}
+    values = recipes.load(name).settings | changes
+    network = {k: v for k, v in values.items() if k in recipes.NETWORK}
+    recipe = {k: v for k, v in values.items() if k in recipes.TRAINING}
     return Config.from_json({"inputs": inputs, **network}), Recipe.from_json(recipe)
 
 
@@ -56,7 +58,7 @@ def test_the_defaults_fit_the_tokens_and_the_time():
 
 def test_the_rate_of_a_preset_is_for_its_own_optimizer():
     tokenizer = Tokenizer.train(["a b c"])
-    own = presets.load("zaremba-small").settings
+    own = recipes.load("zaremba-small").settings
     same = settings_for(tokenizer, "zaremba-small", {"optimizer": own["optimizer"]})[1]
     other = settings_for(tokenizer, "zaremba-small", {"optimizer": "adam"})[1]
     assert (same.lr, same.rate) == (own["lr"], own["lr"])
@@ -66,20 +68,20 @@ def test_the_rate_of_a_preset_is_for_its_own_optimizer():
     assert given.rate == 0.5
 
 
-@recipes
+@each_recipe
 def test_every_recipe_says_what_it_is_whence_it_comes_and_what_it_reached(name):
-    preset = presets.load(name)
+    preset = recipes.load(name)
     for text in (preset.about, preset.source, preset.reported):
         assert text
         assert text.isprintable()
     assert preset.reported.startswith("none") or any(c.isdigit() for c in preset.reported)
 
 
-@recipes
+@each_recipe
 def test_every_recipe_fixes_what_its_rate_depends_on(name):
     fixed = {"cell", "hidden", "init", "batching", "batch", "bptt", "optimizer", "lr", "loss",
              "clip", "schedule"}  # fmt: skip
-    assert fixed <= presets.load(name).settings.keys()
+    assert fixed <= recipes.load(name).settings.keys()
 
 
 # The sources' own counts. Where ours differs, the difference is derived beside it.
@@ -131,7 +133,7 @@ def test_a_step_of_the_book_s_sgd_is_at_most_1_long_and_it_writes_every_40_epoch
         _, recipe = settings(name, 50)
         if recipe.optimizer == "sgd":
             assert recipe.rate * recipe.clip == pytest.approx(1)
-        samples = Samples.from_json(presets.load(name).samples)
+        samples = Samples.from_json(recipes.load(name).samples)
         assert [epoch for epoch in range(161) if samples.due(epoch=epoch)] == [40, 80, 120, 160]
 
 
@@ -142,7 +144,7 @@ def test_the_forget_gate_starts_at_zero_where_the_source_has_no_bias_there(name)
     assert np.all(b[8:16] == 0)
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", recipes.names())
 def test_one_step_of_every_preset_moves_every_parameter(name):
     config, recipe = reduced(name, 20)
     rng = np.random.default_rng(0)
@@ -168,7 +170,7 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", recipes.names())
 @pytest.mark.parametrize("level", ["word", "char"])
 def test_every_preset_trains_on_words_and_on_characters(name, level, data):
     """All that its file says but the widths, by the command."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.cells.cell import (
     Array,
     Cache,

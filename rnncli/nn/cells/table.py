@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from rnncli.config.settings import CELLS as NAMES
+from rnncli.config.network import CELLS as NAMES
 from rnncli.nn.cells.cell import Cell
 
 CELLS: dict[str, Cell] = {

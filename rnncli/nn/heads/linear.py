@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.inputs import embedding
 from rnncli.nn.params import Params, Spec
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.heads.linear import weights
 from rnncli.nn.params import Params
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from rnncli.config.settings import HEADS as NAMES
+from rnncli.config.network import HEADS as NAMES
 from rnncli.nn.heads.head import Head
 
 HEADS: dict[str, Head] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn import products
 from rnncli.nn.heads import linear, softmax
 from rnncli.nn.heads.head import Array, Head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.heads import linear
 from rnncli.nn.heads.head import Array, Head
 from rnncli.nn.params import Params

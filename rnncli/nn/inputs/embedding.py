@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.inputs.input import Array, Input, Source, dropped
 from rnncli.nn.ops import add_gather_backward, dropout_mask, gather_forward
 from rnncli.nn.packed import Steps

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.ops import dropout_mask
 from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params, Spec

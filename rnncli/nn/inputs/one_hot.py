@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.config.settings import Config
+from rnncli.config.network import Config
 from rnncli.nn.inputs.input import Array, Input, Source
 from rnncli.nn.packed import Steps
 from rnncli.nn.params import Params

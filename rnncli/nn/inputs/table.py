@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from rnncli.config.settings import INPUTS as NAMES
+from rnncli.config.network import INPUTS as NAMES
 from rnncli.nn.inputs.input import Input
 
 INPUTS: dict[str, Input] = {
