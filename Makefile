@@ -41,9 +41,9 @@ test: .venv/dev  ## style, types, all tests: about ten minutes
 	$(LAYOUT)
 	$(PYTEST)
 
-fast: .venv/dev  ## the same without torture, browser and the pages' commands: one or two minutes
+fast: .venv/dev  ## the same without torture, browser, the pages' commands and what is slow: one or two minutes
 	$(LAYOUT)
-	$(PYTEST) -m "not torture and not browser and not pages"
+	$(PYTEST) -m "not torture and not browser and not pages and not slow"
 
 TORCH = $$($(BIN)/python -c 'import torch' 2> /dev/null && echo --against torch)
 

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from rnncli.errors import DivergenceError as DivergenceError
     from rnncli.errors import MissingExtra as MissingExtra
     from rnncli.errors import RnncliError as RnncliError
+    from rnncli.generation.generate import generate as generate
     from rnncli.lm.language_model import LanguageModel as LanguageModel
     from rnncli.lm.language_model import load as load
-    from rnncli.lm.language_model import save as save
     from rnncli.nn.model import Model as Model
-    from rnncli.score.scoring import Score as Score
+    from rnncli.score.evaluate import evaluate as evaluate
+    from rnncli.score.score import Score as Score
     from rnncli.text.tokenizer import Tokenizer as Tokenizer
+    from rnncli.training.checkpoint import save as save
     from rnncli.training.resume import resume as resume
-    from rnncli.training.session import evaluate as evaluate
-    from rnncli.training.session import generate as generate
     from rnncli.training.session import train as train
 
 _PLACES = {  # each name, and the module that it is imported from
@@ -53,13 +53,13 @@ _PLACES = {  # each name, and the module that it is imported from
     "Model": "nn.model",
     "Recipe": "config.recipe",
     "RnncliError": "errors",
-    "Score": "score.scoring",
+    "Score": "score.score",
     "Tokenizer": "text.tokenizer",
-    "evaluate": "training.session",
-    "generate": "training.session",
+    "evaluate": "score.evaluate",
+    "generate": "generation.generate",
     "load": "lm.language_model",
     "resume": "training.resume",
-    "save": "lm.language_model",
+    "save": "training.checkpoint",
     "train": "training.session",
 }
 

@@ -19,6 +19,23 @@ MAY_BE_SKIPPED = (  # where CI is true; any other skip is a failure there
     "chromium and its driver are not installed",
     "no disk can be mounted",
 )
+SLOW = (  # half of the time of the tests that `make fast` would run
+    "tests/bench/",
+    "tests/corpora/",
+    "test_a_killed_run_resumes",
+    "test_a_stopped_run_resumes",
+    "test_draws_f",
+    "test_every_kind_of_network_passes",
+    "test_every_setting_is_read_from_a_file",
+    "test_texts_that_are_as_many_are_as_probable",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that `make fast` leaves out for their time alone."""
+    for item in items:
+        if any(name in item.nodeid for name in SLOW):
+            item.add_marker("slow")
 
 
 def _judged(report):

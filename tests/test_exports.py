@@ -16,8 +16,8 @@ SOURCE = Path(rnncli.__file__)
 def test_the_list_is_that_of_the_type_checker():
     (block,) = (node for node in ast.parse(SOURCE.read_text("utf-8")).body
                 if isinstance(node, ast.If))  # fmt: skip
-    typed = {name.asname: f"{node.module}.{name.name}"
-             for node in block.body for name in node.names}  # fmt: skip
+    typed = {name.asname: f"{node.module}.{name.name}" for node in block.body
+             if isinstance(node, ast.ImportFrom) for name in node.names}  # fmt: skip
     listed = {name: f"rnncli.{place}.{name}" for name, place in rnncli._PLACES.items()}
     assert typed == listed
     assert rnncli.__all__ == sorted(rnncli._PLACES)
@@ -70,7 +70,7 @@ def test_a_misspelt_setting_is_refused_with_the_one_that_is_meant(data):
         rnncli.train(data, hiden=3)
     language = rnncli.train(data, **SMALL, max_steps=1)
     with pytest.raises(ConfigError, match=r'^generate .*"temprature". Is "temperature" meant\?$'):
-        rnncli.generate(language, temprature=1)
+        rnncli.generate(language, temprature=1)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="is not a time such as 90s"):
         rnncli.train(data, max_time="soon")
 

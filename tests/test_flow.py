@@ -22,6 +22,16 @@ def _count(event, details):
 sys.addaudithook(_count)  # it stays until the process ends
 
 
+def _counting(calls):
+    """`hashlib.sha256` that notes each call."""
+
+    def sha256(data):
+        calls.append(data)
+        return hashlib.sha256(data)
+
+    return sha256
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A data file and two models of it."""
@@ -38,11 +48,11 @@ def test_a_training_hashes_its_text_once_and_plans_each_epoch_once(
     batching, files, tmp_path, monkeypatch
 ):
     hashed, planned = [], Counter()
-    counting = SimpleNamespace(sha256=lambda data: hashed.append(1) or hashlib.sha256(data))
+    counting = SimpleNamespace(sha256=_counting(hashed))
     monkeypatch.setattr(dataset, "hashlib", counting)
     kind = {"sentences": batches.Sentences, "consecutive": batches.Consecutive,
             "random": batches.Random}[batching]  # fmt: skip
-    length, plans = kind.length, []
+    length, plans = vars(kind)["length"], []
 
     def counted(self, epoch):
         if not any(plan is self for plan in plans):
@@ -53,7 +63,8 @@ def test_a_training_hashes_its_text_once_and_plans_each_epoch_once(
     monkeypatch.setattr(kind, "length", counted)
     words = ("train", files / "d.npz", "-o", tmp_path / "m.npz", *TINY, "--batching", batching)
     for epochs in (2, 4):
-        hashed.clear(), planned.clear(), plans.clear(), opened.clear()
+        for counter in (hashed, planned, plans, opened):
+            counter.clear()
         good(*words, "--epochs", epochs, "--resume")
         assert len(hashed) == 1
         assert set(planned.values()) == {1}
@@ -84,6 +95,11 @@ def test_a_command_reads_each_file_once(words, files, monkeypatch):
 
 def test_a_sample_loads_each_model_once(files, monkeypatch):
     loaded, load = [], language_model.load
-    monkeypatch.setattr(language_model, "load", lambda path: loaded.append(path) or load(path))
+
+    def counted(path):
+        loaded.append(path)
+        return load(path)
+
+    monkeypatch.setattr(language_model, "load", counted)
     good("sample", files / "a.npz", "--prefix", "the", "--prefix", "a", "--num", 2, "--beam", 3)
     assert loaded == [str(files / "a.npz")]

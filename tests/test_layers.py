@@ -26,17 +26,17 @@ TABLE = {  # a package or a module at the top -> what of ours it imports; and er
     "parallel":   "",
     "data":       "seeds config text files parallel nn",
     "nn":         "seeds config",
-    "lm":         "version config text files nn training",
-    "training":   "seeds config text files parallel data nn lm generation score",
+    "lm":         "version config text files data nn",
+    "training":   "seeds config text files parallel data nn lm score",
     "generation": "seeds config text nn lm",
-    "score":      "version seeds text data nn lm generation",
+    "score":      "version seeds config text files data nn lm",
     "convert":    "config text files nn lm",
-    "look":       "config text files data nn lm generation score",
+    "look":       "config text files data nn lm training generation score",
     "cli":        "version config text files parallel data nn lm training generation score "
                   "convert look",
     "examples":   "config nn",
     "__main__":   "cli",
-    "rnncli":     "version config text data nn lm training score",
+    "rnncli":     "version config text data nn lm training generation score",
     "seeds":      "",
 }  # fmt: skip
 

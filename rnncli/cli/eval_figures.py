@@ -8,58 +8,60 @@ from typing import Any
 
 import click
 
-from rnncli.cli.sources import Data, Text
 from rnncli.cli.terminal import note
 from rnncli.errors import shown
 from rnncli.lm.language_model import LanguageModel
-from rnncli.score.baselines import baseline, mixed_nats, mixing_weight
-from rnncli.score.scoring import Score, score_nats, signature
+from rnncli.lm.mixture import Mixture, fitted_weights
+from rnncli.score.baselines import baseline
+from rnncli.score.score import Score, signature
+from rnncli.score.scoring import score
+from rnncli.score.sources import Data, Scorer, Text
 
 Named = tuple[str, Score]
 
 
 def figures(
-    name: str, language: LanguageModel, source: Text | Data, unseen: int | None,
-    baselines: Sequence[str], mix: str | None, as_json: bool, quiet: bool,
+    name: str, scorer: Scorer, source: Text | Data, unseen: int | None,
+    baselines: Sequence[str], mix: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the card of a model, and beside it what baselines and the mixture say."""
-    score, line = source.score(language), signature(language.tokenizer)
-    unseen, truth = unseen or source.unseen(language), source.truth(language)
-    lines = [*card(score, unseen, truth)]
-    found: dict[str, Any] = dict(score.to_json())
+    tokenizer = scorer.tokenizer
+    own, line = source.score(scorer), signature(tokenizer)
+    unseen, truth = unseen or source.unseen(tokenizer), source.truth(tokenizer)
+    lines = [*card(own, unseen, truth)]
+    found: dict[str, Any] = dict(own.to_json())
     if unseen is not None:
-        found |= {"perplexity_open": score.perplexity_open(unseen), "unseen": unseen}
+        found |= {"perplexity_open": own.perplexity_open(unseen), "unseen": unseen}
     if truth is not None:
         found["entropy"] = truth
     if isinstance(source, Data) and (baselines or mix):
-        _tell_what_is_unfair(language, source, mix, quiet)
-        rows, more = _beside((name, score), language, source, baselines, mix)
+        rows, more = _beside((name, own), scorer, source, baselines, mix)
         lines, found = [*lines, "", *table(rows, truth)], {**found, **more}
     found["signature"] = line
     click.echo(json.dumps(found) if as_json else "\n".join([*lines, line]))
 
 
 def _beside(
-    own: Named, language: LanguageModel, source: Data, baselines: Sequence[str], mix: str | None
+    own: Named, scorer: Scorer, source: Data, baselines: Sequence[str], mix: str | None
 ) -> tuple[list[Named], dict[str, Any]]:
-    """The scores of baselines and mixture, to show and as JSON."""
-    tokenizer, split = language.tokenizer, source.part(language)
-    train = source.part(language, "train")
+    """Return the scores of baselines and mixture, to show and as JSON."""
+    tokenizer = scorer.tokenizer
+    train = source.part(tokenizer, "train")
     names = [*baselines, *([mix] if mix and mix not in baselines else [])]
-    simple = {name: baseline(name, tokenizer, train) for name in names}
-    nats = {name: simple[name](split) for name in names}
-    scores = {name: score_nats(tokenizer, split, nats[name]) for name in names}
-    rows = [*((_label(name), score) for name, score in scores.items()), own]
+    simple = {name: Scorer(baseline(name, tokenizer, train), tokenizer) for name in names}
+    scores = {name: score(tokenizer, source.scored(one)) for name, one in simple.items()}
+    rows = [*((_label(name), figures) for name, figures in scores.items()), own]
     found: dict[str, Any] = {}
     if baselines:
         found["baselines"] = {name: scores[name].to_json() for name in baselines}
     if mix:
-        valid = source.part(language, "valid")
-        weight = mixing_weight(source.nats(language, "valid"), simple[mix](valid))
-        mixed = mixed_nats(source.nats(language), nats[mix], weight)
-        both = score_nats(tokenizer, split, mixed)
-        rows.append((f"{weight:.3f} of it, {1 - weight:.3f} of {_label(mix)}", both))
-        found["mix"] = {"baseline": mix, "weight": weight, **both.to_json()}
+        both = scorer, simple[mix]
+        weights = fitted_weights([source.scored(one, "valid").nats for one in both])
+        mixture = Scorer(Mixture([one.predictor for one in both], weights), tokenizer)
+        figures = score(tokenizer, source.scored(mixture))
+        weight = weights[0]
+        rows.append((f"{weight:.3f} of it, {1 - weight:.3f} of {_label(mix)}", figures))
+        found["mix"] = {"baseline": mix, "weight": weight, **figures.to_json()}
     return rows, found
 
 
@@ -67,7 +69,7 @@ def _label(name: str) -> str:
     return f"Kneser-Ney {name[2:]}" if name.startswith("kn") else name
 
 
-def _tell_what_is_unfair(
+def tell_what_is_unfair(
     language: LanguageModel, source: Data, mix: str | None, quiet: bool
 ) -> None:
     """Say where a baseline or a mixture knows more than the model, or less."""
@@ -80,7 +82,7 @@ def _tell_what_is_unfair(
 
 
 def contest(
-    names: Sequence[str], models: tuple[LanguageModel, LanguageModel], source: Text | Data,
+    names: Sequence[str], models: tuple[Scorer, Scorer], source: Text | Data,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print the figures of two models, and whether the difference is more than chance."""
@@ -139,6 +141,11 @@ def card(score: Score, unseen: int | None, truth: float | None) -> Iterator[str]
     rows += [
         ("tokens", f"{score.tokens:,}"),
         ("  unknown", f"{score.oov:,}"),
+    ]
+    if score.ends_expected is not None:
+        expected = f"  ends (expected {figure(score.ends_expected, 1)})"
+        rows.append((expected, f"{score.ends:,}"))
+    rows += [
         ("characters", f"{score.chars:,}"),
         ("bytes", f"{score.bytes:,}"),
     ]

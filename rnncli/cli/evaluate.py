@@ -47,11 +47,13 @@ def evaluate(files: tuple[str, ...], scoring: Scoring, threads: int, quiet: bool
 
     from rnncli.cli import eval_figures, eval_rows
     from rnncli.cli.eval_text import paint
-    from rnncli.cli.sources import Data, Text
     from rnncli.lm.language_model import load
     from rnncli.score.baselines import BASELINES
+    from rnncli.score.rows import rows
+    from rnncli.score.sources import Data, Scorer, Text
 
-    first, *second = [load(model) for model in models]
+    languages = [load(model) for model in models]
+    first, *second = map(Scorer.of, languages)
     source: Text | Data
     if scoring.text is None:
         source = Data(data, scoring.split)
@@ -60,16 +62,18 @@ def evaluate(files: tuple[str, ...], scoring: Scoring, threads: int, quiet: bool
     if second:
         eval_figures.contest(models, (first, second[0]), source, scoring.json)
     elif scoring.per:
-        rows = eval_rows.rows(source, first, scoring.per, scoring.log_base or math.e)
-        eval_rows.write(rows, scoring.per, scoring.json)
+        found = rows(source, first, scoring.per, scoring.log_base or math.e)
+        eval_rows.write(found, scoring.per, scoring.json)
     elif scoring.color:
         paint(source, first, quiet)
     elif scoring.kenlm:
         click.echo(source.score(first).kenlm())
     else:
         names = BASELINES if scoring.baselines else ()
+        if isinstance(source, Data) and (names or scoring.mix):
+            eval_figures.tell_what_is_unfair(languages[0], source, scoring.mix, quiet)
         eval_figures.figures(
-            models[0], first, source, scoring.unseen, names, scoring.mix, scoring.json, quiet
+            models[0], first, source, scoring.unseen, names, scoring.mix, scoring.json
         )
 
 

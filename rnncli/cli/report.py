@@ -79,7 +79,7 @@ def report(
     elif data is not None:
         texts = reporting.data_texts(Dataset.open(data), first.tokenizer, split, tokens)
     else:
-        texts = reporting.model_texts(first, tokens)
+        texts = reporting.model_texts(sources[0], tokens)
     page = reporting.build(sources, texts, tokens).encode("utf-8", "backslashreplace")
     with replacing(output) as put:
         put(page, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,35 +63,37 @@ def sample(
 
     from rnncli.generation import sampling
     from rnncli.generation.beam import beam as search
+    from rnncli.generation.text import read_prefix
     from rnncli.lm.language_model import load
-    from rnncli.lm.mixture import Mixture
+    from rnncli.lm.mixture import with_others
 
     language = load(model)
     tokenizer, num = language.tokenizer, writing.num
     constraints = constraints.fitted(tokenizer.pretokenizer.row.length)
-    mixed = [(read_also(path, language).model, share) for path, share in writing.mix]
-    reader = Mixture(language.model, mixed)
+    others = [(read_also(path, language).predictor(threads), share) for path, share in writing.mix]
+    predictor = with_others(language.predictor(threads), others)
     training, guard = novelty(
-        writing.against, writing.max_copy, language, wanted=writing.json or not quiet
+        writing.against, writing.max_copy, language, seen=writing.json or not quiet
     )
-    tell_unknown(language, texts, constraints.ban, quiet)
+    starts = [read_prefix(tokenizer, text) for text in texts]
+    tell_unknown(tokenizer, starts, constraints.ban, quiet)
     line_end = "\n" if writing.separator is None else unescaped(writing.separator)
-    printer = Printer(tokenizer, reader, line_end, writing.alternatives, training, quiet)
+    printer = Printer(tokenizer, predictor, line_end, writing.alternatives, training, quiet)
+    shared: dict[str, Any] = {
+        "filters": filters, "constraints": constraints, "seed": writing.seed, "guard": guard,
+        "threads": threads, "scored": False,  # a row of JSON computes them itself, and exactly
+    }  # fmt: skip
     drawn: Iterable[tuple[str, Sample]]
-    shared: dict[str, Any] = {"mix": mixed, "threads": threads}
     if writing.beam is not None:
-        shared |= {name: getattr(constraints, name) for name in WITH_BEAM}
-        shared |= {"width": writing.beam, "length_penalty": writing.length_penalty}
-        found = (search(language.model, tokenizer, text, **shared) for text in texts)
+        wanted = {name: getattr(constraints, name) for name in WITH_BEAM}
+        wanted |= {"width": writing.beam, "length_penalty": writing.length_penalty}
+        found = (search(predictor, tokenizer, start, **wanted) for start in starts)
         drawn = _best(zip(texts, found, strict=True), num, quiet)
     else:
-        # A row of JSON works the log-probabilities out itself, and exactly.
-        shared |= {"filters": filters, "guard": guard, "seed": writing.seed, "scored": False}
-        shared |= asdict(constraints)
-        samples = sampling.generate(language.model, tokenizer, texts, num=num, **shared)
+        samples = sampling.generate(predictor, tokenizer, starts, num=num, **shared)
         drawn = zip((text for text in texts for _ in range(num)), samples, strict=True)
     if num == len(texts) == 1 and not writing.json and writing.beam is None:
-        pieces = sampling.stream_one(language.model, tokenizer, texts[0], **shared)
+        pieces = sampling.stream_one(predictor, tokenizer, starts[0], **shared)
         printer.stream(texts[0], pieces)
     else:
         for text, written in drawn:

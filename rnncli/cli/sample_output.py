@@ -14,9 +14,9 @@ from rnncli.errors import DataError, escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.generation.novelty import Copy, Guard, Training
-    from rnncli.generation.text import Sample
+    from rnncli.generation.text import Prefix, Sample
     from rnncli.lm.language_model import LanguageModel
-    from rnncli.lm.mixture import Mixture
+    from rnncli.lm.predictor import Predictor
     from rnncli.text.tokenizer import Tokenizer
 
 LONGEST = 1 << 20  # bytes of a prefix
@@ -58,9 +58,9 @@ def read_also(path: str, language: LanguageModel) -> LanguageModel:
 
 
 def novelty(
-    against: str | None, max_copy: int | None, language: LanguageModel, wanted: bool
+    against: str | None, max_copy: int | None, language: LanguageModel, seen: bool
 ) -> tuple[Training | None, Guard | None]:
-    """Read a training text: to say what is copied from it, and to keep from copying."""
+    """Return what says what a text copies, if that is `seen`, and what keeps it from copying."""
     if against is None:
         return None, None
     from rnncli.data.dataset import Dataset
@@ -69,19 +69,17 @@ def novelty(
     data = Dataset.open(against)
     language.tokenizer.require(data.tokenizer, against)
     split = data.splits["train"]
-    training = Training(split.ids, split.starts, split.rows) if wanted else None
+    training = Training(split.ids, split.starts, split.rows) if seen else None
     return training, Guard(split.ids, max_copy) if max_copy else None
 
 
 def tell_unknown(
-    language: LanguageModel, texts: list[str], ban: Sequence[str], quiet: bool
+    tokenizer: Tokenizer, starts: list[Prefix], ban: Sequence[str], quiet: bool
 ) -> None:
     """Name the words of prefixes and bans that the model does not know."""
     from rnncli.generation.constraints import banned_ids
-    from rnncli.generation.text import prefix_ids
 
-    tokenizer = language.tokenizer
-    unknown = dict.fromkeys(t for text in texts for t in prefix_ids(tokenizer, text)[1])
+    unknown = dict.fromkeys(token for start in starts for token in start.unknown)
     strange = [token for token in ban if not banned_ids(tokenizer, [token])]
     for tokens, what in ((list(unknown), "read as <unk>"), (strange, "never written anyway")):
         if tokens:
@@ -91,14 +89,14 @@ def tell_unknown(
 class Printer:
     """Shows each sample on standard output: as text, or as a row of JSON.
 
-    `reader` and `alternatives` are what a row needs; `training` says what was copied.
+    `predictor` and `alternatives` are what a row needs; `training` says what was copied.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, reader: Mixture, separator: str, alternatives: int,
+        self, tokenizer: Tokenizer, predictor: Predictor, separator: str, alternatives: int,
         training: Training | None, quiet: bool,
     ) -> None:  # fmt: skip
-        self.tokenizer, self.reader, self.separator = tokenizer, reader, separator
+        self.tokenizer, self.predictor, self.separator = tokenizer, predictor, separator
         self.alternatives, self.training, self.quiet = alternatives, training, quiet
         self.plain = escaped if sys.stdout.isatty() else str
         self.shown = 0
@@ -121,10 +119,13 @@ class Printer:
 
     def row(self, prefix: str, sample: Sample) -> None:
         """Show a text as JSON, with what the model thought of each token."""
-        from rnncli.score.choices import choices, exactly
+        from rnncli.score.choices import choices
 
-        found = choices(self.reader, sample, self.alternatives)
-        sample, token = exactly(sample, found), self.tokenizer.token
+        start = sample.start
+        assert start is not None
+        last, alternatives = start.prefix.ids[-1], self.alternatives
+        found = choices(self.predictor, start.before, last, sample.ids, alternatives)
+        sample, token = sample.rescored([choice.logprob for choice in found]), self.tokenizer.token
         row = {"text": prefix + sample.text, "prefix": prefix, "logprob": sample.logprob,
                "logprob_per_token": sample.logprob / len(sample.ids) if sample.ids else None,
                "tokens": len(sample.ids), "stopped": sample.stopped}  # fmt: skip

@@ -131,7 +131,7 @@ def _check_files(data: str, output: str, running: Running, comm: Comm) -> None:
     if running.plan and comm.size > 1:
         raise click.UsageError("--plan is for one process: run it without mpiexec.")
     if data.endswith(TEXTS) and os.path.exists(data):
-        made = os.path.basename(data).split(".")[0] + ".npz"
+        made = os.path.basename(data).partition(".")[0] + ".npz"
         raise DataError(
             f"{data}: text, not an rnncli file. First: rnncli tokenize {data} -o {made}"
         )
@@ -179,7 +179,7 @@ def _show_plan(session: Session, dataset: Dataset, as_json: bool, threads: int) 
 
 def _samples(dataset: Dataset, preset: str | None, given: dict[str, Any], quiet: bool) -> Samples:
     """Return what to write as it learns, of options and preset; say now what cannot be read."""
-    from rnncli.generation.text import prefix_ids
+    from rnncli.generation.text import read_prefix
     from rnncli.training import recipes
 
     named = recipes.load(preset).samples if preset else {}
@@ -187,7 +187,7 @@ def _samples(dataset: Dataset, preset: str | None, given: dict[str, Any], quiet:
     samples = Samples.from_json({**named, **wanted})
     for prefix in samples.sample_prefix if samples.sample_every else ():
         try:
-            _, unknown = prefix_ids(dataset.tokenizer, prefix)
+            unknown = read_prefix(dataset.tokenizer, prefix).unknown
         except DataError as error:
             raise ConfigError(f"--sample-prefix: {error}") from None
         if unknown:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from rnncli.cli.terminal import Live, clock
 from rnncli.cli.train_progress import Speed, event_line
 from rnncli.config.samples import Samples
-from rnncli.config.writing import Filters
 from rnncli.errors import ChangedError, DivergenceError, escaped
 from rnncli.generation.sampling import generate
+from rnncli.lm.network import Network
 from rnncli.training import loop
 from rnncli.training.log import Log, row, scalars
 from rnncli.training.loop import Event
@@ -128,8 +128,8 @@ class Watch:
         live.keep(f"{when} writes:")
         for prefix in dict.fromkeys(samples.sample_prefix or ("",)):
             drawn = generate(
-                run.model, self.session.language.tokenizer, prefix, length=samples.sample_length,
-                filters=Filters(temperature=samples.sample_temperature), seed=run.step,
+                Network(run.model), self.session.language.tokenizer, prefix, seed=run.step,
+                length=samples.sample_length, temperature=samples.sample_temperature,
             )  # fmt: skip
             for sample in drawn:
                 live.keep("  | " + escaped(prefix + sample.text).replace("\n", "\n  | "))

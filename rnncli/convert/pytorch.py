@@ -37,9 +37,9 @@ OURS = "rnncli"  # the entry of the metadata that has all but the parameters
 def no_form(config: Config) -> str:
     """Say why PyTorch has no module for a configuration; empty when it has one."""
     reasons = {
-        "nn.GRU resets after the recurrent matmul, gru-before before it": not CELLS[
-            config.cell
-        ].torch_gates,
+        "nn.GRU resets after the recurrent matmul, gru-before before it": config.cell
+        == "gru-before",
+        f"it has no cell {config.cell}": not CELLS[config.cell].torch_gates,
         "its recurrent modules have no layer_norm": config.layer_norm,
         "its recurrent modules have no residual": config.residual,
         "the layers of its recurrent modules are equally wide (top)": bool(config.top),

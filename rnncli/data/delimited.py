@@ -11,10 +11,10 @@ from rnncli.files.lines import Place, RowTooLongError
 
 def rows(source: Input) -> Iterator[Document]:
     """Yield the documents of a chunk: the field of each row that is in the column of the text."""
-    lines, chunk, options, skipped, layout = source[:5]
+    lines, chunk, options, skipped, layout, delimiter = source
     csv.field_size_limit(max(csv.field_size_limit(), lines.limit))  # Lines limits a row
     name = lines.name
-    reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     width, column = layout.width, layout.column
     lines.row = 0 if options.header and not chunk.begin else chunk.row  # the header is row 0
     while lines.offset < chunk.stop:

@@ -11,7 +11,7 @@ from rnncli.files.lines import Place
 
 def rows(source: Input) -> Iterator[Document]:
     """Yield the documents of a chunk: the text under one key of each line's object."""
-    lines, _, options, skipped, layout = source[:5]
+    lines, _, options, skipped, layout, _ = source
     key = layout.key if options.column is None else str(options.column)
     for line, text in plain.rows(source):
         where = Place(lines.name, 0, line)

@@ -1,14 +1,13 @@
 """Plain text: a document a line, or a whole file."""
 
+import re
 from collections.abc import Iterator
-
-import regex
 
 from rnncli.data.document import Document, Input
 from rnncli.errors import DataError
 from rnncli.files.lines import Place, RowTooLongError
 
-LONE = regex.compile(r"[\ud800-\udfff]")  # half of a surrogate pair
+LONE = re.compile(r"[\ud800-\udfff]")  # half of a surrogate pair
 
 
 def documents(source: Input) -> Iterator[Document]:

@@ -1,8 +1,8 @@
-"""Forecasting: a network reads ten points of a cosine and tells the next.
+"""Forecasting: a network reads ten points of a cosine and predicts the next.
 
 The points lie 0.01 apart, so that ten of them are a short and almost straight piece: the network
-has to tell from height and slope where on the curve it is. It learns from the first 10,000 points
-and is tried on the 1,000 that follow.
+has to find out from height and slope where on the curve it is. It learns from the first 10,000
+windows and is tried on the 1,000 that follow.
 
     python -m rnncli.examples.cosine --plot cosine.svg
 """
@@ -28,7 +28,7 @@ LEARN, TRY = 10_000, 1_000  # windows
 
 
 class Lesson(NamedTuple):
-    """How it went: root mean square errors on the points held back, and what was said of them."""
+    """The result: root mean square errors on points held back, these points, and predictions."""
 
     before: float
     after: float
@@ -37,18 +37,18 @@ class Lesson(NamedTuple):
 
 
 def windows(first: int, count: int) -> tuple[Array, Array]:
-    """`count` windows of the curve from point `first` on, (T, count), and what follows each."""
+    """Cut `count` windows (T, count) from the curve at point `first` on; and what follows each."""
     points = np.cos(0.01 * np.arange(first, first + count + T)).astype(np.float32)
     return np.stack([points[t : t + count] for t in range(T)]), points[T:]
 
 
 def batch(x: Array, y: Array) -> Batch:
-    """Windows (T, n) as the engine takes them: one feature, all steps side by side: (1, T * n)."""
+    """Lay windows (T, n) out for the engine: one feature, all steps side by side, (1, T * n)."""
     return Batch(x.reshape(1, -1), y[None], Steps.dense(T, x.shape[1]))
 
 
 def answers(model: Model, x: Array) -> Array:
-    """What the model expects after each window."""
+    """Predict the point after each window: (n,)."""
     steps = Steps.dense(T, x.shape[1])
     said, _ = model.predict(x.reshape(1, -1), model.zero_state(steps.B), steps)  # (1, n)
     return np.asarray(said[0])
@@ -78,7 +78,7 @@ def _error(said: Array, truth: Array) -> float:
 
 
 def svg(result: Lesson) -> str:
-    """The curve held back (grey) and the answers (blue) as a picture."""
+    """Draw the curve held back (grey) and the predictions (blue)."""
     width, height, margin = 800, 300, 20
 
     def line(values: Array, colour: str, thickness: int) -> str:

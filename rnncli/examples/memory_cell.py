@@ -22,7 +22,7 @@ from rnncli.nn.threads import one_blas_thread
 
 
 def network() -> Model:
-    """The network of the table above."""
+    """Build the network of the table above."""
     config = Config(inputs=2, cell="rnn", activation="identity", hidden=2, head="values", outputs=2)
     model = Model.initial(config)
     for values in model.params.values():
@@ -31,7 +31,7 @@ def network() -> Model:
 
 
 def answers(inputs: list[tuple[float, float]]) -> NDArray[Any]:
-    """The two outputs after each step: (T, 2)."""
+    """Compute the two outputs after each step: (T, 2)."""
     model = network()
     x = np.array(inputs, model.dtype).T  # (2, T): a column a step
     outputs, _ = model.predict(x, model.zero_state(B=1), Steps.dense(T=len(inputs), B=1))

@@ -40,7 +40,7 @@ class Lesson(NamedTuple):
 
 
 def sentence(rng: np.random.Generator) -> Sentence:
-    """One to four clauses: a pronoun, perhaps an auxiliary, a verb and a noun."""
+    """Draw one to four clauses: a pronoun, perhaps an auxiliary, a verb and a noun."""
     words: Sentence = []
     for clause in range(rng.integers(1, 5)):
         if clause:
@@ -56,7 +56,7 @@ def sentence(rng: np.random.Generator) -> Sentence:
 
 
 def batch(sentences: Sequence[Sentence]) -> Batch:
-    """Sentences of any length as ids of words and tags, packed."""
+    """Pack sentences of any length as ids of words and tags, (N,) each."""
     words = [np.array([WORDS.index(word) for word, _ in s]) for s in sentences]
     tags = [np.array([TAGS.index(tag) for _, tag in s]) for s in sentences]
     lengths = [len(s) for s in sentences]
@@ -65,7 +65,7 @@ def batch(sentences: Sequence[Sentence]) -> Batch:
 
 
 def tags(model: Model, work: Batch) -> Array:
-    """The likeliest tag of each word: (N,)."""
+    """Pick the likeliest tag of each word: (N,)."""
     scores, _ = model.predict(work.x, model.zero_state(work.steps.B), work.steps)  # (K, N)
     return np.asarray(scores.argmax(axis=0))
 

@@ -28,14 +28,14 @@ LAGS = (0, 1, 2, 4, 8, 16, 31)
 
 
 def texts(rng: np.random.Generator) -> Array:
-    """A column a text: its kind (1 to 4), tokens 5 to 7 at random, a mark (0), its kind again."""
+    """Draw texts, a column each: a kind (1 to 4), tokens 5 to 7 at random, a mark (0), the kind."""
     kind = rng.integers(1, 5, (1, B))
     between = rng.integers(5, 8, (BETWEEN, B))
     return np.concatenate([kind, between, np.zeros((1, B), int), kind])  # (BETWEEN + 3, B)
 
 
 def lesson(cell: str, seed: int = 0, steps: int = 300) -> Array:
-    """Train a network of 32 units with Adam; the norm of its gradient by lag, (BETWEEN + 2,)."""
+    """Train a network of 32 units with Adam; return the norm of its gradient by lag."""
     config, recipe = Config(inputs=8, cell=cell, hidden=32), Recipe(optimizer="adam", lr=0.01)
     model, rng = Model.initial(config, seed), np.random.default_rng(seed)
     gradient = model.params.like()

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from rnncli.config.writing import Constraints
 from rnncli.errors import ConfigError
-from rnncli.generation.filters import PLAIN
-from rnncli.generation.sampling import Sampler
-from rnncli.generation.text import Sample, Text
-from rnncli.lm.mixture import Mixture, take
-from rnncli.nn import Model
+from rnncli.generation.sampling import SampleOptions, Sampler
+from rnncli.generation.text import Prefix, Sample, Text
+from rnncli.lm.predictor import Predictor
+from rnncli.nn.ops import log_softmax, top
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -33,15 +32,13 @@ class _Path(NamedTuple):
 
 
 def beam(
-    model: Model,
+    predictor: Predictor,
     tokenizer: Tokenizer,
-    prefix: str = "",
+    prefix: str | Prefix = "",
     width: int = 5,
     length: int = 200,
     length_penalty: float = 0.0,
     *,
-    threads: int = 1,
-    mix: Sequence[tuple[Model, float]] = (),
     allow_unk: bool = False,
     ban: Sequence[str] = (),
 ) -> list[Sample]:
@@ -53,15 +50,15 @@ def beam(
 
     Of equal scores the text with lower ids comes first. Where several paths spell one string (bytes
     that are no UTF-8 all become U+FFFD) the best alone is kept. A `width` of 1 takes the most
-    probable token each time. The other options are those of `rnncli.generation.sampling.generate`.
+    probable token each time. The other options are those of `Constraints`.
     """
     if width < 1 or not 0 <= length_penalty <= 1:
         raise ConfigError("width must be 1 or more and length_penalty between 0 and 1, not "
                           f"{width} and {length_penalty}.")  # fmt: skip
     terms = Constraints(length, allow_unk=allow_unk, ban=ban)
-    run = Sampler(Mixture(model, mix, threads), tokenizer, PLAIN, 0, terms)
-    start = run.start(prefix)
-    banned = list(run.late.banned)
+    sampler = Sampler(predictor, tokenizer, SampleOptions(constraints=terms))
+    start = sampler.start(prefix)
+    banned = list(sampler.late.banned)
     texts: dict[tuple[int, ...], Sample] = {}  # of the paths that are done, by their ids
 
     def order(path: _Path) -> tuple[float, tuple[int, ...]]:
@@ -72,16 +69,16 @@ def beam(
         kept: dict[str, _Path] = {}
         for path in sorted(found, key=order):
             if path.ids not in texts:
-                texts[path.ids] = _sample(run.text(start, 0), path, tokenizer)
+                texts[path.ids] = _sample(sampler.text(start, 0), path, tokenizer)
             kept.setdefault(texts[path.ids].text, path)
             if len(kept) == width:
                 break
         return list(kept.values())
 
     paths, done = [_Path((), (), 0.0)], []
-    z, states = start.logits, start.states
+    z, state = start.logits, start.state
     for count in range(1, length + 1):
-        rows = _log_softmax(np.asarray(z, np.float64))  # (B, V)
+        rows = log_softmax(np.asarray(z, np.float64), axis=1)  # (B, V)
         rows[:, banned] = -np.inf
         ahead: list[tuple[int, _Path]] = []
         for k, token in _best(np.array([path.logprob for path in paths])[:, None] + rows, width):
@@ -98,23 +95,16 @@ def beam(
             break
         paths = [path for _, path in ahead]
         last = np.array([path.ids[-1] for path in paths])
-        states = take(states, np.array([k for k, _ in ahead]))
-        z, states = run.reader.step(last, states)
+        state = predictor.take(state, np.array([k for k, _ in ahead]))
+        z, state = predictor.step(last, state)
     return [texts[path.ids] for path in done]
 
 
 def _best(scores: Array, width: int) -> list[tuple[int, int]]:
-    """Row and column of the `width` highest finite scores (B, V), of equal ones the first."""
+    """Return row and column of the `width` highest finite scores (B, V), the first of equals."""
     flat = scores.ravel()
-    least = np.partition(flat, -width)[-width] if width < len(flat) else -np.inf
-    at = np.flatnonzero((flat >= least) & (flat > -np.inf))
-    at = at[np.argsort(-flat[at], kind="stable")][:width]
-    return [divmod(int(k), scores.shape[1]) for k in at]
-
-
-def _log_softmax(z: Array) -> Array:
-    z = z - z.max(axis=1, keepdims=True)
-    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+    best = (k for k in top(flat, width).tolist() if flat[k] > -np.inf)
+    return [divmod(k, scores.shape[1]) for k in best]
 
 
 def _sample(text: Text, path: _Path, tokenizer: Tokenizer) -> Sample:

@@ -1,7 +1,7 @@
 """The distribution of the next token after filters, and one draw from it: pure functions of logits.
 
-Weights have the precision of the logits, their running sums are float64. Knows no model and no
-text: ids, logits (B, V), and two numbers in [0, 1) a draw.
+Weights have the precision of the logits, their running sums are float64. Nothing here knows of
+models and text: it takes ids, logits (B, V), and two numbers in [0, 1) a draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnncli.errors import ConfigError
 Array = NDArray[Any]
 
 BLOCK = 128  # tokens of which a draw first takes them all
-CACHED = 1 << 16  # weights that are worked out together: they stay in the cache
+CACHED = 1 << 16  # weights that are computed together: they stay in the cache
 
 ONES = {np.dtype(kind): np.ones(BLOCK, kind) for kind in (np.float32, np.float64)}
 LEAST = float(np.finfo(np.float32).min)
@@ -33,80 +33,86 @@ PLAIN = Filters()
 class Drawn(NamedTuple):
     """The tokens that B draws fall on: (B,) each."""
 
-    ids: Array  # any where `whole` is 0
-    near: Array  # whether weights that are a little off might have led to another
-    whole: Array  # the sum of the weights
+    ids: Array  # any where `total` is 0
+    ambiguous: Array  # whether weights that are a little off might have led to another
+    total: Array  # the sum of the weights
 
 
 def draw(weights: Array, u: Array, error: float = 0.0) -> Drawn:
-    """A token of each row of weights (B, V), by two numbers in [0, 1) each, u (B, 2).
+    """Draw a token of each row of weights (B, V), by two numbers in [0, 1) each, u (B, 2).
 
-    The first says in which block of tokens, the second which of them: only one block is gone
-    through, and an error of the weights moves few boundaries, of which one would move thousands.
-    `error` is how far two weights of a row may be off between them, as a share of them.
+    This is inverse-transform sampling, twice: the first number falls on a block of tokens, the
+    second on one of them. So only one block is searched, and an error of the weights moves few
+    boundaries, where in one pass it would move thousands. `error` is how far two weights of a row
+    may be off between them, as a share of them.
     """
     B, V = weights.shape
     if V <= BLOCK:
-        return Drawn(*_fallen(weights.cumsum(axis=1, dtype=np.float64), u[:, 1], error))
-    block, near, whole = _fallen(
-        block_sums(weights).cumsum(axis=1, dtype=np.float64), u[:, 0], error
-    )
+        return Drawn(*_inverse(weights.cumsum(axis=1, dtype=np.float64), u[:, 1], error))
+    sums = block_sums(weights).cumsum(axis=1, dtype=np.float64)
+    block, first, total = _inverse(sums, u[:, 0], error)
     columns = block[:, None] * BLOCK + np.arange(BLOCK)
     inside = weights[np.arange(B)[:, None], np.minimum(columns, V - 1)]
     inside[columns >= V] = 0
-    at, close, _ = _fallen(inside.cumsum(axis=1, dtype=np.float64), u[:, 1], error)
-    return Drawn(block * BLOCK + at, near | close, whole)
+    at, second, _ = _inverse(inside.cumsum(axis=1, dtype=np.float64), u[:, 1], error)
+    return Drawn(block * BLOCK + at, first | second, total)
 
 
-def _fallen(sums: Array, u: Array, error: float) -> tuple[Array, Array, Array]:
-    """Draw by inverse transform: the first index whose running sum exceeds u * the whole.
+def _inverse(sums: Array, u: Array, error: float) -> tuple[Array, Array, Array]:
+    """Sample by inverse transform: the first index whose running sum exceeds u * the total.
 
     sums (B, n), u (B,) -> the index, whether weights that are off by `error` could change it, and
-    the whole sum: (B,) each.
+    the total: (B,) each.
+
+    Example: sums [[1, 3, 4]], u [0.5] -> [1], as 3 is the first sum above 2.
     """
-    whole = sums[:, -1]
-    # Weights off by e between them move a share c of the whole by c (1 - c) e at the most.
-    wanted, margin = u * whole, error * u * (1 - u) * whole
-    # u < 1: below the whole, however it is rounded; of nothing, the last.
+    total = sums[:, -1]
+    # Weights off by e between them move a share c of the total by c (1 - c) e at the most.
+    wanted, margin = u * total, error * u * (1 - u) * total
+    # u < 1: below the total, however it is rounded; of nothing, the last.
     at = np.minimum((sums <= wanted[:, None]).sum(axis=1), sums.shape[1] - 1)
     every = np.arange(len(sums))
     low = np.where(at, sums[every, at - 1], 0)
-    return at, (wanted - margin < low) | (wanted + margin >= sums[every, at]), whole
+    return at, (wanted - margin < low) | (wanted + margin >= sums[every, at]), total
 
 
 def draw_one(
     row: Array, first: float, second: float, error: float = 0.0
 ) -> tuple[int, bool, float]:
-    """`draw` for one row (V,): the id, whether it was near another, and the sum of the weights."""
-    start, near, whole = 0, False, None
+    """Draw for one row of weights (V,): the id, whether it is ambiguous, and the total.
+
+    It is the twin of `draw`, to the same token: a text that is written alone takes plain numbers,
+    which are several times as fast as arrays of one.
+    """
+    start, near, total = 0, False, None
     if len(row) > BLOCK:
-        block, near, whole = _fallen_one(block_sums(row), first, error)
+        block, near, total = _inverse_one(block_sums(row), first, error)
         start = block * BLOCK
         row = row[start : start + BLOCK]
-    at, close, mass = _fallen_one(row, second, error)
-    return start + at, near or close, mass if whole is None else whole
+    at, ambiguous, mass = _inverse_one(row, second, error)
+    return start + at, near or ambiguous, mass if total is None else total
 
 
-def _fallen_one(weights: Array, u: float, error: float) -> tuple[int, bool, float]:
-    """`_fallen` for the weights (n,) of one row; plain numbers are faster than arrays of one."""
+def _inverse_one(weights: Array, u: float, error: float) -> tuple[int, bool, float]:
+    """Do what `_inverse` does, for the weights (n,) of one row."""
     sums = np.add.accumulate(weights.astype(np.float64))
     last = len(sums) - 1
-    whole = sums.item(last)
-    wanted, margin = u * whole, error * u * (1 - u) * whole
+    total = sums.item(last)
+    wanted, margin = u * total, error * u * (1 - u) * total
     at = min(int(sums.searchsorted(wanted, "right")), last)
     low = sums.item(at - 1) if at else 0.0
-    return at, wanted - margin < low or wanted + margin >= sums.item(at), whole
+    return at, wanted - margin < low or wanted + margin >= sums.item(at), total
 
 
 def block_sums(weights: Array) -> Array:
-    """The sums of blocks of BLOCK columns, the last of what is left: (..., V) -> (..., blocks)."""
-    *lead, V = weights.shape
-    whole, ones = V // BLOCK, ONES[weights.dtype]  # a product takes a third of the time of a sum
-    sums: Array = np.empty((*lead, -(-V // BLOCK)), weights.dtype)
-    blocks = weights[..., : whole * BLOCK].reshape(*lead, whole, BLOCK)
-    np.matmul(blocks, ones, out=sums[..., :whole])
-    if whole < sums.shape[-1]:
-        sums[..., whole] = weights[..., whole * BLOCK :] @ ones[: V - whole * BLOCK]
+    """Sum blocks of BLOCK columns, the last of what is left: (..., V) -> (..., blocks)."""
+    *rows, V = weights.shape
+    full, ones = V // BLOCK, ONES[weights.dtype]  # a product takes a third of the time of a sum
+    sums: Array = np.empty((*rows, -(-V // BLOCK)), weights.dtype)
+    blocks = weights[..., : full * BLOCK].reshape(*rows, full, BLOCK)
+    np.matmul(blocks, ones, out=sums[..., :full])
+    if full < sums.shape[-1]:
+        sums[..., full] = weights[..., full * BLOCK :] @ ones[: V - full * BLOCK]
     return sums
 
 
@@ -123,7 +129,7 @@ def weigh(
     barred: Sequence[Array | Sequence[int]] = (),
     out: Array | None = None,
 ) -> Array:
-    """Logits (B, V) of B texts -> what each token weighs after all filters; put into `out`.
+    """Turn logits (B, V) of B texts into what each token weighs after all filters, put into `out`.
 
     `barred` holds what is banned in each text beside what is in all of them; if that is every
     token, all weights are 0.
@@ -194,7 +200,7 @@ def _weigh(
 
 
 def _count(weights: Array, mass: float) -> int:
-    """How many of these weights, from the first on, have `mass` of their sum."""
+    """Return how many of these weights, from the first on, have `mass` of their sum."""
     sums = np.cumsum(weights, dtype=np.float64)
     return int(np.searchsorted(sums, mass * sums[-1])) + 1
 
@@ -231,7 +237,7 @@ def _typical(row: Array, mass: float) -> None:
 
 
 def _followers(ids: Sequence[int], n: int) -> Array:
-    """The tokens that would complete an n-gram that is already in `ids`."""
+    """Return the tokens that would repeat an n-gram of `ids`: [7, 8, 9, 7, 8], 3 -> [9]."""
     text = np.asarray(ids, np.int64)
     starts = len(text) - n + 1  # n-grams in the text
     if starts < 1:

@@ -1,9 +1,8 @@
 """What a model copies: the longest run of tokens that a text shares with the training text.
 
-`Training` finds it after the fact, by a suffix array (Manber and Myers 1993) made by sorting on
-prefixes of doubling length: 64 bytes a training token while it is made, 16 after. `Guard` keeps a
-text from it token by token: 32 bytes while it is made, 12 after at most. Knows no model and
-no files.
+`Training` finds it in a text that is written, by a suffix array (Manber and Myers 1993), which is
+made by sorting on prefixes of doubling length. It takes 64 bytes a training token while it is made,
+16 after. `Guard` keeps a text from copying, token by token: 32 bytes while it is made, 12 after.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Training:
         self._order = suffix_array(self._ids)
 
     def longest(self, text: Sequence[int]) -> Copy:
-        """The longest run of `text` that is in the training ids; the first of equal ones."""
+        """Find the longest run of `text` that is in the training ids; the first of equal ones."""
         best = Copy(0, 0, 0, None)
         for start in range(len(text)):
             if len(text) - start <= best.length:
@@ -52,7 +51,7 @@ class Training:
         return best
 
     def _match(self, text: Sequence[int]) -> tuple[int, int]:
-        """How many tokens of `text`, from the first on, are in the training ids, and where."""
+        """Return how many tokens from the first on are in the training ids, and where."""
         low, high, length, n = 0, len(self._order), 0, len(self._ids)
 
         def token(suffix: int) -> int:
@@ -74,7 +73,10 @@ class Training:
 
 
 def suffix_array(ids: Array) -> Array:
-    """Where each suffix of ids (n,) begins, in order of the suffixes; the shorter goes first."""
+    """Return where each suffix of ids (n,) begins, in order; of two alike the shorter goes first.
+
+    Example: [2, 1, 2] -> [1, 2, 0]: the suffixes 1 2, 2 and 2 1 2.
+    """
     n = len(ids)
     rank = np.unique(ids, return_inverse=True)[1] + 1  # 0 is the end
     width = 1  # tokens that the ranks tell apart
@@ -91,7 +93,7 @@ def suffix_array(ids: Array) -> Array:
 
 
 class Guard:
-    """What may not follow `most` tokens in a row, as that would copy one more of training ids (n,).
+    """Knows what may not follow `most` tokens in a row, as it would copy one more of ids (n,).
 
     The runs are known by 64-bit hashes: no copy is missed, and a false alarm in 10^11 training
     tokens is unlikely to come.
@@ -114,7 +116,7 @@ class Guard:
         self._hashes, self._followers = hashes[new], followers[new]
 
     def after(self, text: Sequence[int]) -> Array:
-        """The tokens that would complete a copied run, after the ids of a text."""
+        """Return the tokens that would complete a copied run, after the ids of a text."""
         if len(text) < self.most:
             return self._followers[:0]
         value = 0

@@ -1,7 +1,6 @@
 """A regular expression that text is held to while it is written.
 
-Every search has a time limit, as a pattern can take longer than the age of the universe. Knows no
-models and no tokens.
+Every search has a time limit, as a pattern can take longer than the age of the universe.
 """
 
 from __future__ import annotations

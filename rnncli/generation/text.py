@@ -1,6 +1,6 @@
 """A text and what it is written after: the prefix as it was read, the text as it grows, the sample.
 
-Plain data; who writes is `rnncli.generation.sampling`.
+This is plain data; `rnncli.generation.sampling` writes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.generation.pattern import Pattern
-from rnncli.lm.mixture import States
+from rnncli.lm.predictor import State
 from rnncli.text.levels import Decoder
 from rnncli.text.tokenizer import Tokenizer
 
@@ -38,43 +38,61 @@ class Sample:
     body: list[int] = field(default_factory=list)  # the ids that stand whole in `text`
     start: Start | None = field(default=None, repr=False, compare=False)  # what it follows
 
+    def rescored(self, logprobs: Sequence[float]) -> Sample:
+        """Return the sample with other log-probabilities of its tokens."""
+        return replace(self, logprob=math.fsum(logprobs), token_logprobs=[*logprobs])
 
-def prefix_ids(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], list[str]]:
-    """The ids that the model reads before it writes, and the tokens of them that it does not know.
+
+@dataclass(frozen=True)
+class Prefix:
+    """What a text is written after, as a model reads it."""
+
+    text: str
+    ids: list[int]  # one or more
+    known: list[int]  # those that are text: not <s>, or what stands for it
+    unknown: list[str]  # tokens that are read as <unk>
+
+
+def read_prefix(tokenizer: Tokenizer, text: str) -> Prefix:
+    """Cut the text before a sample into ids.
 
     A document starts at <s>; of several sentences the last is what a sentence model goes on from. A
     stream without a prefix goes on from the newline, or else the most frequent token.
+
+    Example: "the zebra" -> ids [1, 5, 0], known [5, 0], unknown ["zebra"].
     """
     rule, vocabulary = tokenizer.pretokenizer, tokenizer.vocabulary
-    text = (rule.units(prefix) or [""])[-1] if rule.unit == "sentence" else prefix
-    unknown = [token for token in rule.tokens(text) if token not in vocabulary.index]
-    ids: list[int] = tokenizer.encode(text).tolist()
-    if tokenizer.bos is not None:
-        return [tokenizer.bos, *ids], unknown
-    if not ids:
+    part = (rule.units(text) or [""])[-1] if rule.unit == "sentence" else text
+    known: list[int] = tokenizer.encode(part).tolist()
+    unknown = []
+    if tokenizer.unk in known:
+        unknown = [token for token in rule.tokens(part) if token not in vocabulary.index]
+    ids = tokenizer.wrap(np.array(known, np.uint32)).tolist()
+    if not tokenizer.is_stream:
+        ids.pop()  # the unit goes on: no </s>
+    elif not ids:
         counts = vocabulary.counts.copy()
         counts[tokenizer.unk] = -1
         ids = [vocabulary.index.get("\n", int(counts.argmax()))]
-    return ids, unknown
+    return Prefix(text, ids, known, unknown)
 
 
 @dataclass
 class Start:
-    """A prefix that was read."""
+    """A prefix that a predictor has read."""
 
-    ids: list[int]  # one or more
-    known: list[int]  # those that are text: not <s>, or what stands for it
-    before: States  # after all ids but the last
+    prefix: Prefix
+    before: State  # after all ids but the last
     decoder: Decoder  # with all of it behind
-    bare: bool  # it ends in white space: the first piece of a text needs none
+    after_space: bool  # it ends in white space: the first piece of a text needs none
     logits: Array  # (1, V), after it
-    states: States  # after all of it
-    precise: States | None = None  # after all ids but the last, in float64
+    state: State  # after all of it
+    precise: State | None = None  # after all ids but the last, in float64
 
     @cached_property
     def name(self) -> int:
-        """A number for the ids, which the random streams of their texts have in their names."""
-        return zlib.crc32(np.asarray(self.ids, "<u4").tobytes())
+        """A number for the ids, in the names of the random streams of the texts after them."""
+        return zlib.crc32(np.asarray(self.prefix.ids, "<u4").tobytes())
 
 
 @dataclass
@@ -84,11 +102,11 @@ class Text:
     start: Start
     rng: np.random.Generator
     decoder: Decoder
-    bare: bool
+    after_space: bool
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     stopped: str = ""  # why the last id is the last
-    precise: States | None = None  # float64, after `read` ids, the prefix's last and its own
+    precise: State | None = None  # float64, after `read` ids, the prefix's last and its own
     logits: Array = field(default_factory=lambda: np.zeros((1, 0)))  # (1, V) in float64, after them
     read: int = 0
     _numbers: list[tuple[float, float]] = field(default_factory=list)  # drawn ahead, last first
@@ -96,7 +114,7 @@ class Text:
     _ends: list[int] = field(default_factory=list)  # of each token in the text
 
     def numbers(self) -> tuple[float, float]:
-        """The next two of the text's random numbers."""
+        """Return the next two of the text's random numbers."""
         if not self._numbers:
             self._numbers = [(a, b) for a, b in self.rng.random((AHEAD, 2))[::-1].tolist()]
         return self._numbers.pop()
@@ -121,8 +139,8 @@ class Text:
     def add(self, token: int) -> None:
         """Append what a token adds to the text, and nothing else."""
         piece = self.decoder.feed(token)
-        if self.bare and piece:
-            piece, self.bare = piece.removeprefix(" "), False
+        if self.after_space and piece:
+            piece, self.after_space = piece.removeprefix(" "), False
         self._text += piece
 
     def cut(self, stop: Sequence[str], pattern: Pattern | None) -> None:

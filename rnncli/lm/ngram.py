@@ -1,19 +1,21 @@
 """Interpolated modified Kneser-Ney n-grams (Chen and Goodman 1998): what a network must beat.
 
-Trained on the ids of a split, so that its perplexity is one over the same tokens as a network's.
-The n-grams of a length are one sorted array of keys, number of the first k-1 tokens * V + the last
-token, so a lookup is a binary search, done for all positions of a text together. <s> is only ever
-context. Takes about 100 bytes a training token while it is made. Knows no files and no networks.
+The model is counted on the ids of a split: its perplexity is over the same tokens as a network's.
+The n-grams of a length are one sorted array of keys: the number of the first k - 1 tokens, times V,
+plus the last token. A lookup is a binary search, done for all positions of a text together. <s> is
+never predicted. Counting takes about 100 bytes a training token. Nothing here knows of networks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import ConfigError, DataError
+from rnncli.lm.predictor import Predictor, State, Surprise, firsts
 
 Array = NDArray[Any]
 
@@ -30,11 +32,38 @@ class _Level(NamedTuple):
     left: Array  # (contexts,) sum of the discounts
 
 
-class KneserNey:
-    """An n-gram model of the given order, 1 to 5, over `V` tokens."""
+class KneserNey(Predictor):
+    """An n-gram model of the given order, 1 to 5, over `V` tokens.
+
+    Its state is the last ids of each text, (B, order - 1), -1 where there is none yet.
+    """
+
+    carried = False
 
     def __init__(self, order: int, V: int, bos: int | None, levels: list[_Level]) -> None:
-        self.order, self.V, self.bos, self._levels = order, V, bos, levels
+        self.order, self.bos, self._levels = order, bos, levels
+        self._V, self._width = V, max(1, order - 1)
+        self._never = np.flatnonzero(np.arange(V) == bos)  # none where there is no <s>
+
+    @property
+    def V(self) -> int:
+        return self._V
+
+    def start(self, B: int = 1) -> State:
+        return np.full((B, self._width), -1)
+
+    def step(self, ids: Array, state: State) -> tuple[Array, State]:
+        state = np.column_stack([state[:, 1:], ids])
+        state[ids == self.bos, :-1] = -1  # no n-gram spans two units
+        rows = [self.distribution([i for i in row if i >= 0]) for row in state.tolist()]
+        with np.errstate(divide="ignore"):
+            return np.log(rows), state
+
+    def take(self, state: State, texts: Array) -> State:
+        return state[texts]
+
+    def join(self, states: Sequence[State]) -> State:
+        return np.concatenate(states)
 
     @classmethod
     def train(cls, ids: Array, starts: Array, V: int, bos: int | None, order: int = 5) -> KneserNey:
@@ -78,10 +107,9 @@ class KneserNey:
         return cls(order, V, bos, levels)
 
     def distribution(self, context: list[int] | tuple[int, ...]) -> Array:
-        """The probability of every token (V,) after a context, of which the last ones are read."""
-        p = np.full(self.V, 1 / (self.V - (self.bos is not None)))
-        if self.bos is not None:
-            p[self.bos] = 0
+        """Return the probability of every token (V,) after a context; its last ids alone matter."""
+        p = np.full(self.V, 1 / (self.V - len(self._never)))
+        p[self._never] = 0
         for k in range(1, self.order + 1):
             level, gram = self._levels[k - 1], 0
             if k - 1 > len(context):
@@ -96,36 +124,60 @@ class KneserNey:
             p[level.keys[a:b] % self.V] += level.discounted[a:b] / level.totals[gram]
         return p
 
-    def nats(self, ids: Array, starts: Array) -> Array:
-        """-log p of each id after those before it in its unit: (n,), nan for the first of one."""
-        ids = np.asarray(ids, np.int64)
+    def nats(
+        self, ids: Array, starts: Array, after: State | None = None, end: int | None = None
+    ) -> Surprise:
+        ids, starts = np.asarray(ids, np.int64), np.asarray(starts, np.int64)
+        unpredicted, before = firsts(len(ids), starts, after), 0
+        if len(ids) and starts[0] > 0:  # the unit that goes on, with what of it was read before
+            known = self.start()[0] if after is None else after[0]
+            known = known[known >= 0]
+            before = len(known)
+            ids, starts = np.concatenate([known, ids]), np.concatenate([[0], starts + before])
         place = _places(len(ids), starts)
-        p = np.full(len(ids), 1 / (self.V - (self.bos is not None)))
-        gram = np.zeros(len(ids), np.int64)
+        wanted = [ids] if end is None else [ids, np.full(len(ids), end)]
+        each, *ends = (p[before:] for p in self._probabilities(ids, place, wanted))
+        with np.errstate(divide="ignore"):
+            nats = -np.log(each)
+        for figures in (nats, *ends):
+            figures[unpredicted] = np.nan
+        state = self.start()
+        if len(ids):
+            last = ids[max(len(ids) - self._width, len(ids) - 1 - int(place[-1])) :]
+            state[0, self._width - len(last) :] = last
+        return Surprise(nats, ends[0] if ends else None, state)
+
+    def _probabilities(self, ids: Array, place: Array, wanted: list[Array]) -> list[Array]:
+        """Return the probability of each wanted token (n,) after the ids before its place.
+
+        `place` is how many ids of its unit are before each of `ids` (n,).
+        """
+        uniform = 1 / (self.V - len(self._never))
+        out = [np.full(len(ids), uniform) for _ in wanted]
+        gram = np.zeros(len(ids), np.int64)  # the number of the context
         for k, level in enumerate(self._levels, 1):
-            before = np.concatenate([[0], gram[:-1]])  # (n,) the context's number
+            before = np.concatenate([[0], gram[:-1]])
             before[place < k - 1] = -1
-            keys = np.where(before < 0, -1, before * self.V + ids)
-            gram = _find(level.keys, keys)
             known = before >= 0
             known[known] = level.totals[before[known]] > 0
             total = level.totals[before[known]]
-            p[known] *= level.left[before[known]] / total
-            seen = known & (gram >= 0)
-            p[seen] += level.discounted[gram[seen]] / level.totals[before[seen]]
-        nats = -np.log(p)
-        nats[place == 0] = np.nan
-        return np.asarray(nats)
+            for p, tokens in zip(out, wanted, strict=True):
+                found = _find(level.keys, np.where(before < 0, -1, before * self.V + tokens))
+                gram = found if tokens is ids else gram
+                p[known] *= level.left[before[known]] / total
+                seen = known & (found >= 0)
+                p[seen] += level.discounted[found[seen]] / level.totals[before[seen]]
+        return out
 
 
 def _places(n: int, starts: Array) -> Array:
-    """How many tokens of its unit are before each of n ids."""
+    """Return how many ids of its unit are before each of n ids: starts [0, 2, 5] -> 0 1 0 1 2."""
     starts = np.asarray(starts, np.int64)
     return np.asarray(np.arange(n) - np.repeat(starts[:-1], np.diff(starts)))
 
 
 def _find(keys: Array, wanted: Array) -> Array:
-    """Where each wanted key is among sorted keys, -1 for nowhere."""
+    """Find each wanted key among sorted keys: [2, 5], [5, 3] -> [1, -1]."""
     at = np.searchsorted(keys, wanted)
     at[at == len(keys)] = 0
     return np.where(keys[at] == wanted, at, -1)
@@ -144,7 +196,7 @@ def _level(keys: Array, counts: Array, contexts: int, V: int) -> _Level:
 
 
 def _discounts(counts: Array) -> tuple[float, ...]:
-    """D1, D2 and D3+ from how many n-grams have the counts 1 to 4."""
+    """Return D1, D2 and D3+, by how many n-grams have the counts 1 to 4."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].tolist()
     if not (n1 and n2 and n3):
         return FALLBACK

@@ -1,4 +1,4 @@
-"""Runs beside one another: where their settings differ, how well they do, what they cost."""
+"""Runs are compared: where their settings differ, how well they do, what they cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnncli.nn.cost import flops
 
 
 def compare(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """Model files side by side, as JSON has it: files, settings, figures, warnings.
+    """Put model files side by side, as JSON has it: files, settings, figures, warnings.
 
     `settings` has the keys of Config and Recipe whose values differ, a list of values each, None
     for what a file does not say. `figures` has a dictionary a file: parameters, steps, epochs,

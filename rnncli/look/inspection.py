@@ -1,4 +1,4 @@
-"""What is in a file of ours, as plain values to print; and in a damaged one, what is damaged.
+"""What is in a data or model file, as plain values to print; in a damaged one, what is damaged.
 
 `describe` reads a file once, and trusts the checked reader. `members` walks the bytes of a zip on
 its own, past damage, and says of each member where it lies and whether its checksum holds.
@@ -23,6 +23,7 @@ from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
 from rnncli.nn.model import Model
 from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import checkpoint
 
 Array = NDArray[Any]
 
@@ -64,8 +65,8 @@ def described(
         out["data"] = {"hash": str(language.data.get("hash")), "inputs": _names(language.data)}
         out["parameters"] = _parameters(language.model)
         if "run" in header:
-            out["recipe"] = language_model.run_of(artefact, language).recipe.to_json()
-            out["run"] = {name: header["run"].get(name) for name in language_model.COUNTERS}
+            out["recipe"] = checkpoint.run_of(artefact, language).recipe.to_json()
+            out["run"] = {name: header["run"].get(name) for name in checkpoint.COUNTERS}
     if tokenizer is not None:
         out["tokenizer"] = {**tokenizer.to_header(), "signature": tokenizer.signature}
         out["vocabulary"] = _vocabulary(tokenizer, tokens)
@@ -78,7 +79,7 @@ def described(
 
 
 def _names(header: dict[str, Any]) -> list[str]:
-    """The names of the input files; none where the header has something else there."""
+    """Pick the names of the input files; none where the header has something else there."""
     inputs = header.get("inputs")
     return [name for name in inputs if isinstance(name, str)] if isinstance(inputs, list) else []
 
@@ -95,7 +96,7 @@ def _parameters(model: Model) -> dict[str, Any]:
 
 
 def _vocabulary(tokenizer: Tokenizer, shown: int) -> dict[str, Any]:
-    """The most and the least frequent tokens with their counts in training; specials apart."""
+    """List the most and the least frequent tokens with their counts in training; specials apart."""
     tokens, counts = tokenizer.vocabulary.tokens, tokenizer.vocabulary.counts.tolist()
     special = len(tokenizer.pretokenizer.specials)
     pairs = [[token, count] for token, count in zip(tokens, counts, strict=True)]
@@ -118,7 +119,7 @@ class Member(NamedTuple):
 
 
 def members(path: str | Path) -> list[Member]:
-    """Each member from the beginning of a file on, past damage, and the directory behind them.
+    """Yield each member from the beginning of a file on, past damage, and the directory behind.
 
     What cannot be followed is a member "?" that reaches to the next one. Where nothing looks like a
     member the list is empty. ArtefactError where the file cannot be read.
@@ -143,7 +144,7 @@ def members(path: str | Path) -> list[Member]:
 
 
 def _directory(file: Any, start: int, size: int) -> Member:
-    """What comes after the last member: the zip's own directory, and the record that ends it."""
+    """Describe what follows the last member: the zip's directory, and the record that ends it."""
     file.seek(start)
     first = file.read(4)
     file.seek(max(start, size - 22))
@@ -152,7 +153,7 @@ def _directory(file: Any, start: int, size: int) -> Member:
 
 
 def _next(file: Any, at: int, size: int) -> int:
-    """Where the next local header begins; the size of the file where there is none."""
+    """Find where the next local header begins; the size of the file where there is none."""
     while at < size:
         file.seek(at)
         block = file.read(_BLOCK)

@@ -3,7 +3,7 @@
 Shape letters, the same everywhere:
     T steps, B sequences, N columns (N = T*B when dense), V vocabulary, E embedding,
     D input of a layer, H hidden, P projected hidden (H without a projection), G gates (1, 3, 4),
-    L layers, S directions, K outputs, M parameters.
+    L layers, S directions, F width of the top output (S*P), K outputs, M parameters.
 Arrays between layers are feature-major, (features, N); step t owns the columns `Steps.columns[t]`.
 Weights are (outputs, inputs), as in the equations; a table of token rows is (V, width).
 Names: Wx input weights, Wh recurrent weights, Wp projection, b bias, h hidden state, c cell state;
@@ -11,6 +11,10 @@ a gradient is d + the name. Losses are in nats.
 A backward puts gradients of parameters: it overwrites the views that it is given, so that nobody
 has to zero them between two steps. A function that adds to what is there is named add_..., and its
 caller has put the first value.
+
+What a network can be made of is in tables, a row each: `cells.table`, `inputs.table` and
+`heads.table` (a file a row, and a name in the settings), `optim.RULES` and `schedules.SCHEDULES`.
+What is known of each parameter is in `layout`.
 
 The names below are imported when they are first used: `rnncli.nn.threads` needs no numpy.
 """

@@ -84,7 +84,7 @@ def _same_names(arrays: Mapping[str, Array], gradients: Mapping[str, Array]) -> 
 def _places(
     array: Array, rng: np.random.Generator, every: int, entries: int, directions: int
 ) -> Iterator[tuple[Place, Array, str]]:
-    """What to nudge, along which vector, and how to name it in a message."""
+    """Yield what to nudge, along which vector, and how to name it in a message."""
     count = array.size if array.size <= every else min(entries, array.size)
     for i in rng.permutation(array.size)[:count]:
         index = tuple(int(k) for k in np.unravel_index(i, array.shape))
@@ -113,7 +113,7 @@ def _compare(
 def _derivative(
     f: Callable[[], float], array: Array, place: Place, direction: Array
 ) -> tuple[float, float]:
-    """The derivative of `f` along `direction`, and the size below which rounding hides one.
+    """Measure the derivative of `f` along `direction`, and the size below which rounding hides one.
 
     Central differences over h, 2h and 3h combine into stencils of fourth and sixth order. Where
     the two disagree (the corner of a relu lies in between) a smaller h follows.

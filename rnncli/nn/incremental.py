@@ -1,10 +1,9 @@
-"""A token of each of B sequences at a time: a network as generating needs it.
+"""Incremental decoding: one token of each of B sequences at a time, as generating needs it.
 
 The weights are bound once, and what a token adds to the first layer's gates is kept in a table:
-a step is a gather, one small matmul a layer, a few elementwise operations and the head. A large
-matmul is done in pieces, which threads share: the same pieces, and bits, for any number of threads.
-The plain twin is `Model.predict` with a single step. It also does the work for networks that the
-short way does not know (`gru-before`, rnn with relu or identity, layer norm, projection).
+a step is a gather, one small matmul a layer, a few elementwise operations and the head. Large
+matmuls are shared by threads (`nn.products`). `Model.predict` with a single step computes the same,
+and does the work for networks whose cell, input or head has no quick step.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The parameters of a network by name, and what each of them is.
 
-A parameter's name is for people and files. Whatever a program wants to know of a parameter stands
-in its `Spec`: the initialiser, the rule `muon`, `nn.cost`, `nn.transfer` and the reports read that,
-and nobody takes a name apart.
+A parameter's name is for people and files. What a program wants to know of a parameter, its `Spec`
+says: the initialiser, the rule `muon`, `nn.cost`, `nn.transfer` and the reports read that, and
+nobody takes a name apart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A whole network: `rnncli.config.network.Config` says what it is, `Model` holds its parameters.
 
-input (ids, one-hot or embedded; or values) -> stack of recurrent layers -> head (tokens, tags or
-values). Knows no files, no tokeniser and no training loop: arrays in, arrays out.
+    input (one-hot, embedding or values) -> stack of recurrent layers -> head (tokens, tags, values)
+
+The three are looked up in their tables. Ids are (N,) and real inputs (D, N); the stack's output is
+(F, N), the head's (K, N). A model knows no files, no tokenizer and no training loop.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Array = NDArray[Any]
 
 
 class Gradient(NamedTuple):
-    """What `Model.gradients` hands back beside the parameter gradients."""
+    """What `Model.gradients` returns, while it puts the parameters' gradients in their place."""
 
     nats: Array  # (N,) or (B,): the loss of each target
     penalty: float  # AR and TAR, in units of the mean loss
@@ -58,7 +60,7 @@ class Model:
 
     @classmethod
     def initial(cls, config: Config, seed: int = 0, dtype: DTypeLike = np.float32) -> Model:
-        """A network with freshly drawn parameters: the same for the same seed, in any precision."""
+        """Draw a network's first parameters: the same for the same seed, in any precision."""
         params = Params(shapes(config), np.float64)
         initialise(params, config, rng(seed, Purpose.INIT))
         return cls(config, Params(params.shapes, dtype, params.flat))
@@ -69,7 +71,7 @@ class Model:
         return self.params.flat.dtype
 
     def zero_state(self, B: int) -> State:
-        """The state of B sequences that have not begun."""
+        """Return the state of B sequences that have not begun."""
         config = self.config
         k = config.layers * config.directions
         h = np.zeros((k, config.state_width, B), self.dtype)
@@ -81,7 +83,7 @@ class Model:
         return State(h, c)
 
     def state_from(self, before: State | None, carried: int, B: int) -> State:
-        """The state of B sequences: the first `carried` go on from `before`, the others begin."""
+        """Return the state of B sequences, of which the first `carried` continue `before`."""
         state = self.zero_state(B)
         if before is not None:
             state.h[..., :carried] = before.h[..., :carried]
@@ -102,6 +104,16 @@ class Model:
         """Return the head's outputs, (K, N) or with `last_only` (K, B), and the last state."""
         read, state = self.features(x, state, steps)
         return self.logits(read), state
+
+    def nats_and_logprob(
+        self, batch: Batch, token: int, state: State
+    ) -> tuple[Array, Array, State]:
+        """Return -log p of each target and log p of one `token` in its place: (N,) each."""
+        score = HEADS[self.config.head].nats_and_logprob
+        if score is None:
+            raise ConfigError(f"head {self.config.head} has no probabilities of tokens.")
+        read, state = self.features(batch.x, state, batch.steps)
+        return *score(self.params, self.config, read, batch.y, token), state
 
     def nats(self, batch: Batch, state: State) -> tuple[Array, State]:
         """Return each target's loss, -log p or half a square, without dropout: (N,) or (B,)."""
@@ -153,7 +165,7 @@ class Model:
         source.clear(config, grads)
         dx, dstate = stack_backward(dtop, after.zeros(), config, trace.stack, grads)
         if dx is not None:
-            dx = source.backward(dx, batch.x, trace.source, grads)
+            dx = source.add_backward(dx, batch.x, trace.source, grads)
         return Gradient(nats, penalty, after, dstate, dx)
 
     def _read(self, out: Array, steps: Steps) -> Array:

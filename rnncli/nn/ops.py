@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def gather_forward(table: Array, ids: Array) -> Array:
-    """Columns of `table` (V, F), a row a token, for `ids` (N,): (F, N)."""
+    """Pick the rows of `table` (V, F) for `ids` (N,), and return them as columns: (F, N)."""
     V, N = len(table), len(ids)
     if V <= 256 and V <= N:  # a one-hot matmul writes (F, N) at once; a gather would be transposed
         onehot = np.zeros((V, N), table.dtype)
@@ -51,7 +51,7 @@ def add_gather_backward(dout: Array, ids: Array, dtable: Array) -> None:
 def dropout_mask(
     rng: np.random.Generator, rate: float, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Array:
-    """Zeros with probability `rate`, 1/(1 - rate) elsewhere (inverted dropout, Srivastava 2014)."""
+    """Draw zeros with probability `rate`, else 1/(1 - rate) (inverted dropout, Srivastava 2014)."""
     keep = rng.random(shape, dtype=np.float32) >= rate
     return np.asarray(keep * dtype.type(1 / (1 - rate)))
 
@@ -60,7 +60,7 @@ EPSILON = 1e-5
 
 
 def layer_norm_forward(x: Array, gain: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    """gain * (x - mean) / std over the features of each column (Ba et al. 2016, eq. 3).
+    """Compute gain * (x - mean) / std over each column's features (Ba et al. 2016, eq. 3).
 
     x (F, N), gain (F,). The bias of the paper is left to the sum that the result enters.
     """
@@ -91,3 +91,21 @@ def mean_square_change(x: Array, steps: Steps) -> tuple[float, Array]:
         slope[:, now] += change
         slope[:, before] -= change
     return total / count, slope * x.dtype.type(2 / count)
+
+
+def log_softmax(z: Array, axis: int) -> Array:
+    """Return log-probabilities: logits less the logarithm of their summed exponentials."""
+    z = z - z.max(axis=axis, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=axis, keepdims=True)))
+
+
+def top(values: Array, k: int) -> Array:
+    """Return the places of the k highest values (n,), best first; of equal ones the first.
+
+    Example: [3, 9, 5, 9], 3 -> [1, 3, 2].
+    """
+    k = min(k, len(values))
+    if not k:
+        return np.zeros(0, np.int64)
+    places = np.flatnonzero(values >= np.partition(values, -k)[-k])
+    return np.asarray(places[np.argsort(-values[places], kind="stable")][:k])

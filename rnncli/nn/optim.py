@@ -45,7 +45,7 @@ def _sgd(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe)
 
 
 def _momentum(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Polyak 1964, with the velocity in units of the gradient."""
+    """Keep a velocity, in units of the gradient: v = kept v + g,  p -= rate v (Polyak 1964)."""
     (v,) = s
     v *= k.kept
     v += g
@@ -53,7 +53,7 @@ def _momentum(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Re
 
 
 def _nesterov(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Nesterov 1983, in the form of Sutskever et al. 2013."""
+    """Look ahead along the velocity (Nesterov 1983, in the form of Sutskever et al. 2013)."""
     (v,) = s
     v *= k.kept
     v += g
@@ -61,14 +61,14 @@ def _nesterov(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Re
 
 
 def _adagrad(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Duchi et al. 2011."""
+    """Divide by the root of the sum of squares so far (Duchi et al. 2011)."""
     (v,) = s
     v += g * g
     p -= lr * g / (np.sqrt(v) + 1e-10)
 
 
 def _adadelta(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Zeiler 2012, algorithm 1."""
+    """Scale by the root mean squares of past changes and gradients (Zeiler 2012, algorithm 1)."""
     v, d = s
     v *= k.rho
     v += (1 - k.rho) * g * g
@@ -79,7 +79,7 @@ def _adadelta(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Re
 
 
 def _rmsprop(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Tieleman and Hinton 2012."""
+    """Divide by the root of the running mean square (Tieleman and Hinton 2012)."""
     (v,) = s
     v *= k.decay
     v += (1 - k.decay) * g * g
@@ -87,7 +87,7 @@ def _rmsprop(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Rec
 
 
 def _adam(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Kingma and Ba 2015, algorithm 1."""
+    """Divide the running mean by the root of the mean square (Kingma and Ba 2015, algorithm 1)."""
     m, v = s
     m *= k.beta1
     m += (1 - k.beta1) * g
@@ -104,7 +104,7 @@ def _adam(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe
 
 
 def _adamw(p: Array, g: Array, s: tuple[Array, ...], lr: float, t: int, k: Recipe) -> None:
-    """Loshchilov and Hutter 2019, algorithm 2."""
+    """Shrink the weights, then step as adam (Loshchilov and Hutter 2019, algorithm 2)."""
     p *= 1 - lr * k.weight_decay
     _adam(p, g, s, lr, t, k)
 

@@ -34,12 +34,18 @@ class Steps:
 
     @classmethod
     def dense(cls, T: int, B: int) -> Steps:
-        """T steps of B sequences."""
+        """Make T steps of B sequences.
+
+        Example: T 3, B 2 -> sizes (2, 2, 2)
+        """
         return cls((B,) * T)
 
     @classmethod
     def of_lengths(cls, lengths: Sequence[int]) -> Steps:
-        """The steps of sequences with these lengths (any order, each 1 or more)."""
+        """Make the steps of sequences with these lengths (any order, each 1 or more).
+
+        Example: lengths 3, 1 -> sizes (2, 1, 1)
+        """
         if not lengths or min(lengths) < 1:
             raise DataError("every sequence in a batch needs one step or more")
         ends = np.bincount(np.asarray(lengths))  # (longest + 1,)
@@ -127,7 +133,7 @@ def pack(padded: Array, lengths: Sequence[int]) -> Packed:
 
 
 def unpack(packed: Packed, value: float = 0) -> tuple[Array, Array]:
-    """The inverse of `pack`: the padded (T, B, ...) array and the lengths (B,), as they were."""
+    """Undo `pack`: return the padded (T, B, ...) array and the lengths (B,), as they were."""
     data, steps, order = packed
     out = np.full((steps.T, steps.B, *data.shape[:-1]), value, data.dtype)
     for t, (columns, n) in enumerate(zip(steps.columns, steps.sizes, strict=True)):

@@ -80,11 +80,11 @@ class Params(Mapping[str, Array]):
         return len(self._views)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Views, when sent to another process, stay views."""
+        """Pickle names and one vector, so that views stay views in another process."""
         return Params, (self.shapes, self.flat.dtype, self.flat)
 
     def like(self, flat: Array | None = None) -> Params:
-        """The same layout over another vector (zeros by default)."""
+        """Return the same layout over another vector (zeros by default)."""
         return Params(self.shapes, self.flat.dtype, flat)
 
     def move(self, place: Callable[[Array], Array]) -> None:
@@ -93,6 +93,9 @@ class Params(Mapping[str, Array]):
         self._look()
 
     def under(self, prefix: str) -> dict[str, Array]:
-        """The views whose names begin with `prefix.`, by the rest of their names."""
+        """Return the views whose names begin with `prefix.`, by the rest of their names.
+
+        Example: "rnn.0.fwd" -> {"Wx": ..., "Wh": ..., "b": ...}
+        """
         cut = len(prefix) + 1
         return {n[cut:]: v for n, v in self._views.items() if n.startswith(prefix + ".")}

@@ -1,7 +1,8 @@
 """Layers of cells above one another: input matmuls, both directions, dropout between, residuals.
 
-Takes ids or a (D, N) array, hands back the top layer's (S*P, N). Knows cells only by their table
-in `nn/cells`, and nothing of heads, losses or where batches come from.
+What enters the first layer is ids (N,) or an array (D, N); what leaves the top layer is (S*P, N).
+Each layer multiplies its input for all steps at once, a = Wx x + b (G*H, N), and its cell does the
+rest step by step. The stack knows cells only by their table, and nothing of heads or losses.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ class State(NamedTuple):
     """The hidden state (and cell state) of every layer and direction, passed in and handed back."""
 
     h: Array  # (L*S, P, B)
-    c: Array | None  # (L*S, H, B), lstm only
+    c: Array | None  # (L*S, H, B), of cells with two states
 
     def take(self, sequences: Array | slice) -> State:
-        """The state of some of the sequences, as a copy."""
+        """Copy the state of some of the sequences."""
         c = None if self.c is None else self.c[..., sequences].copy()
         return State(self.h[..., sequences].copy(), c)
 
     def zeros(self) -> State:
-        """Zeros of the same shape: gradients, or a fresh start."""
+        """Return zeros of the same shape: gradients, or a fresh start."""
         return State(np.zeros_like(self.h), None if self.c is None else np.zeros_like(self.c))
 
     def of(self, k: int, H: int, P: int, part: int | slice = slice(None)) -> tuple[Array, ...]:
-        """What layer and direction k holds: the first P and H rows, zeros lie below them.
+        """Return what layer and direction k holds: the first P and H rows; zeros lie below them.
 
         `part` is which sequences: one of them as a vector.
         """
@@ -52,7 +53,7 @@ class State(NamedTuple):
         return (h,) if self.c is None else (h, self.c[k, :H, part])
 
     def put(self, k: int, parts: tuple[Array, ...]) -> None:
-        """The inverse of `of`."""
+        """Set what `of` returns."""
         self.h[k, : len(parts[0])] = parts[0]
         if self.c is not None:
             self.c[k, : len(parts[1])] = parts[1]
@@ -139,7 +140,7 @@ def stack_backward(
 
 
 def _project_forward(source: Source, w: dict[str, Array]) -> tuple[Array, Any]:
-    """Wx x + b for all steps in one matmul, or the gathered rows of Wx: (G*H, N).
+    """Compute Wx x + b for all steps in one matmul, or gather rows of Wx: (G*H, N).
 
     With the gain `gx`, LN(Wx x) + b (Ba et al. 2016).
     """

@@ -23,7 +23,7 @@ BLAS = [  # the functions that get and set the number of threads, as the matrix 
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """Count the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -49,7 +49,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _blas_threads() -> list[tuple[Callable[[], int], Callable[[int], Any]]]:
-    """The functions that get and set the threads of each matrix library in this process."""
+    """Find the functions that get and set the threads of each matrix library in this process."""
     found = []
     for path in _loaded():
         library = ctypes.CDLL(path)
@@ -61,7 +61,7 @@ def _blas_threads() -> list[tuple[Callable[[], int], Callable[[int], Any]]]:
 
 
 def _loaded() -> list[str]:
-    """The files of the matrix libraries that NumPy has loaded, or (not on Linux) came with."""
+    """Find the files of the matrix libraries that NumPy has loaded, or (not on Linux) came with."""
     import numpy as np
 
     if sys.platform == "linux":
@@ -106,7 +106,7 @@ def keep_memory() -> None:
     """Let freed memory stay with this process and those forked from it (glibc).
 
     A step frees what the next one asks for again. Given back to the system, each page of it costs
-    a fault when it is touched anew: a seventh of the time of a small network.
+    a fault when it is touched again: a seventh of the time of a small network.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""A trained network for another vocabulary: what each token has learned goes with the token.
+"""A trained network is given another vocabulary: what each token has learned goes with it.
 
 Only the tables with a row for each token change; everything between them stays as it is.
 """
@@ -22,24 +22,27 @@ class Match(NamedTuple):
 
     @property
     def new(self) -> int:
-        """Tokens that the old vocabulary has not."""
+        """The number of tokens that the old vocabulary has not."""
         return self.rows.count(-1)
 
     @property
     def kept(self) -> int:
-        """Tokens of both."""
+        """The number of tokens of both."""
         return len(self.rows) - self.new
 
 
 def match(old: Sequence[str], new: Sequence[str]) -> Match:
-    """Token by token; each stands once in its vocabulary."""
+    """Match two vocabularies token by token; each token is once in its vocabulary.
+
+    Example: old a b c, new c x a -> rows (2, -1, 0), lost 1
+    """
     index = {token: row for row, token in enumerate(old)}
     rows = tuple(index.get(token, -1) for token in new)
     return Match(rows, len(old) - sum(row >= 0 for row in rows))
 
 
 def carried_over(model: Model, rows: Sequence[int]) -> Model:
-    """The network of a model for a vocabulary of len(rows) tokens.
+    """Rebuild the network of a model for a vocabulary of len(rows) tokens.
 
     rows: for each token its row in the model's tables; -1: the mean of them all.
     """

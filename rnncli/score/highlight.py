@@ -1,6 +1,6 @@
 """Text painted by surprise, for a terminal.
 
-Takes the tokens of `rnncli.score.surprisal`; computes nothing, reads and writes nothing.
+It paints the tokens of `rnncli.score.surprisal`, and computes, reads and writes nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ SHADES = (None, 194, 229, 222, 216, 210)  # of the 256 colours; behind black let
 
 
 def shade(token: Token) -> int:
-    """0 for what was expected to 5 for what was not."""
+    """Return 0 for what was expected to 5 for what was not: 3 bits -> 2."""
     return 0 if math.isnan(token.nats) else sum(token.bits >= limit for limit in LIMITS)
 
 
 def ansi(tokens: Iterable[Token]) -> str:
-    """A unit for a terminal, in colours; unknown words are underlined, control characters shown."""
+    """Paint a unit for a terminal; unknown words are underlined, control characters shown."""
     out = []
     for token in tokens:
         colour = SHADES[shade(token)]
@@ -36,7 +36,7 @@ def ansi(tokens: Iterable[Token]) -> str:
 
 
 def ansi_legend() -> str:
-    """What the colours mean, in one line."""
+    """Return what the colours mean, in one line."""
     steps = [f"under {LIMITS[0]:g}", *(f"from {limit:g}" for limit in LIMITS)]
     shown = [
         name if colour is None else f"\x1b[38;5;16;48;5;{colour}m{name}\x1b[0m"

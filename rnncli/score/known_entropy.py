@@ -1,9 +1,8 @@
 """Texts whose true entropy is known, because a program drew them from a known distribution.
 
-`known_entropy.json` has it for splits of such data files, by what they hold: the same text, cut
-another way or under another vocabulary, is not there and gets no figure. The figures are those of
-`corpora/make_comments.py --entropy`: -log p of the very tokens of the split by the grammar that
-drew them, summed over all its derivations. No model can be expected to do better.
+`known_entropy.json` has the figures, by a hash of vocabulary and ids: the same text cut another way
+is not there. `corpora/make_comments.py --entropy` makes them: -log p of the tokens of a split by
+the grammar that drew them, over all its derivations. No model can be expected to do better.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ BLOCK = 1 << 20
 
 
 def fingerprint(tokenizer: Tokenizer, ids: NDArray[Any]) -> str:
-    """What tells this text under this vocabulary from any other: SHA-256 (hex)."""
+    """Return a SHA-256 (hex) that tells this text under this vocabulary from any other."""
     digest = hashlib.sha256(tokenizer.fingerprint.encode())
     for start in range(0, len(ids), BLOCK):
         digest.update(ids[start : start + BLOCK].astype("<u4").tobytes())
@@ -36,5 +35,5 @@ def _known() -> dict[str, float]:
 
 
 def known_entropy(tokenizer: Tokenizer, ids: NDArray[Any]) -> float | None:
-    """The nats a token of the true distribution of a split, </s> counted; None if unknown."""
+    """Return the nats a token of a split's true distribution, </s> counted; None if unknown."""
     return _known().get(fingerprint(tokenizer, ids))

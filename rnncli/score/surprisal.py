@@ -1,7 +1,7 @@
 """How surprised a model is by each token of a text, and what it would rather have read.
 
 The tokens come as they stand in the text, capitals and white space kept, so that joined they are
-the text again: what paints a text, in a terminal or on a page, needs nothing else. Knows no files.
+the text again: what paints a text, in a terminal or on a page, needs nothing else.
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.nn import Model, State, Steps
+from rnncli.data.dataset import Split
+from rnncli.lm.predictor import Predictor
+from rnncli.nn.ops import log_softmax, top
 from rnncli.text.specials import BOS, ENDS, EOS
 from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
+Likelier: TypeAlias = tuple[tuple[str, float], ...]  # tokens, and the probability of each
 
 LOGITS = 1 << 22  # made at a time
-BLOCK = 512  # tokens of a stream that are told of together
+BLOCK = 512  # ids of a stream that are one unit
 
 
 class Token(NamedTuple):
@@ -46,85 +49,69 @@ class Unit(NamedTuple):
     pieces: Sequence[tuple[str, str]]
 
 
-class Split(Protocol):
-    """Token ids of whole units one after another."""
-
-    @property
-    def ids(self) -> Array: ...  # (n,)
-    @property
-    def starts(self) -> Array: ...  # (units + 1,)
-
-
 def surprisals(
-    model: Model,
+    predictor: Predictor,
     tokenizer: Tokenizer,
     units: Iterable[Unit],
     *,
-    carried: bool = False,
+    joined: bool = False,
     best: int = 5,
 ) -> Iterator[list[Token]]:
-    """The tokens of each unit, <s> left out, each with the `best` tokens in its place.
+    """Yield the tokens of each unit, <s> left out, each with the `best` tokens in its place.
 
-    Each unit is read from a fresh state unless `carried`. The nats are those that
-    `evaluation` counts.
+    A unit is read from a fresh state, unless the predictor carries its state, or the units are
+    pieces of a stream that are `joined`. The nats are those that `scoring` counts.
     """
-    state, last = None, np.empty(0, np.uint32)
+    joined = predictor.carried or (joined and tokenizer.is_stream)
+    window = max(1, LOGITS // len(tokenizer))
+    state, last = predictor.start(), np.empty(0, np.uint32)
     for unit in units:
         if not len(unit.ids):
             yield []
             continue
-        if not carried:
-            state, last = None, last[:0]
+        if not joined:
+            state, last = predictor.start(), last[:0]
         ids = np.concatenate([last, unit.ids]).astype(np.int64)
         missing = len(unit.ids) - (len(ids) - 1)  # 1 for the first id after a fresh state
-        found: list[tuple[float, tuple[tuple[str, float], ...]]] = [(math.nan, ())] * missing
-        window = max(1, LOGITS // len(tokenizer))
-        for at in range(0, len(ids) - 1, window):
-            x, y = ids[at : at + window], ids[at + 1 : at + 1 + window]
-            x = x[: len(y)]
-            state = model.zero_state(1) if state is None else state
-            rows, state = _read(model, tokenizer, x, y, state, best)
-            found += rows
+        found: list[tuple[float, Likelier]] = [(math.nan, ())] * missing
+        at = 1
+        for logits, after in predictor.every(ids[:-1], state, window):
+            found += _surprise(tokenizer, logits, ids[at : at + logits.shape[1]], best)
+            state, at = after, at + logits.shape[1]
         last = unit.ids[-1:]
         yield [
-            Token(*piece, int(token) != tokenizer.unk, *told)
-            for token, piece, told in zip(unit.ids, unit.pieces, found, strict=True)
+            Token(*piece, int(token) != tokenizer.unk, *cost)
+            for token, piece, cost in zip(unit.ids, unit.pieces, found, strict=True)
             if token != tokenizer.bos
         ]
 
 
-def _read(
-    model: Model, tokenizer: Tokenizer, x: Array, y: Array, state: State, best: int
-) -> tuple[list[tuple[float, tuple[tuple[str, float], ...]]], State]:
-    """The nats of targets y (N,) and the best tokens in their places, and the state after them."""
-    logits, state = model.predict(x, state, Steps.dense(len(x), 1))  # (V, N)
-    z, columns = logits.astype(np.float64), np.arange(len(x))
-    top = z.max(axis=0)
-    z -= top + np.log(np.exp(z - top).sum(axis=0))  # log p
-    nats = -z[y, columns]
-    if tokenizer.bos is not None:
+def _surprise(
+    tokenizer: Tokenizer, logits: Array, y: Array, best: int
+) -> list[tuple[float, Likelier]]:
+    """Return the nats of targets y (N,), by logits (V, N), and the best tokens in their places."""
+    z = log_softmax(logits.astype(np.float64), axis=0)
+    nats = -z[y, np.arange(len(y))]
+    if not tokenizer.is_stream:
         z[tokenizer.bos] = -np.inf  # never written, so never offered
-    best = min(best, len(tokenizer) - (tokenizer.bos is not None))
-    first = np.argpartition(-z, range(best), axis=0)[:best] if best else np.empty((0, len(x)), int)
-    p = np.exp(z[first, columns])
-    rows = [
-        (
-            cost if not math.isnan(cost) else math.inf,
-            tuple((tokenizer.token(i), q) for i, q in zip(ids, chances, strict=True)),
-        )
-        for cost, ids, chances in zip(nats.tolist(), first.T.tolist(), p.T.tolist(), strict=True)
-    ]
-    return rows, state
+    best = min(best, len(tokenizer) - (not tokenizer.is_stream))
+    found = []
+    for cost, row in zip(nats.tolist(), np.ascontiguousarray(z.T), strict=True):
+        first = top(row, best)
+        pairs = zip(first.tolist(), np.exp(row[first]).tolist(), strict=True)
+        likelier = tuple((tokenizer.token(token), p) for token, p in pairs)
+        found.append((math.inf if math.isnan(cost) else cost, likelier))
+    return found
 
 
 def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
-    """The units of a text, cut as they are for scoring."""
+    """Return the units of a text, cut as they are for scoring."""
     units = []
-    whole = tokenizer.bos is None  # white space of a stream counts
-    for part in [text] if whole else tokenizer.pretokenizer.units(text):
-        ids, found = tokenizer.encode(part), tokenizer.pretokenizer.pieces(part)
-        if tokenizer.bos is not None and tokenizer.eos is not None:
-            ids = np.concatenate([[tokenizer.bos], ids, [tokenizer.eos]]).astype(np.uint32)
+    stream = tokenizer.is_stream  # its white space counts
+    for part in [text] if stream else tokenizer.pretokenizer.units(text):
+        ids = tokenizer.wrap(tokenizer.encode(part))
+        found = tokenizer.pretokenizer.pieces(part)
+        if not stream:
             found = [("", BOS), *found, (" ", EOS)]
         if len(ids):
             units.append(Unit(ids, found))
@@ -132,17 +119,17 @@ def text_units(tokenizer: Tokenizer, text: str) -> list[Unit]:
 
 
 def text_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The tokens of a text before any vocabulary, as many as it has ids; <s>, </s> among them."""
-    if tokenizer.bos is None:
+    """Return the tokens of a text before any vocabulary, one for each of its ids."""
+    if tokenizer.is_stream:
         return tokenizer.pretokenizer.tokens(text)
     units = map(tokenizer.pretokenizer.tokens, tokenizer.pretokenizer.units(text))
     return [token for unit in units for token in (BOS, *unit, EOS)]
 
 
 def split_units(tokenizer: Tokenizer, split: Split) -> Iterator[Unit]:
-    """The units of a split of a data file, a stream in blocks; the text is made of the tokens."""
+    """Yield the units of a split of a data file, a stream in blocks; the text is made of tokens."""
     bounds, row = split.starts.tolist(), tokenizer.pretokenizer.row
-    if tokenizer.bos is None:
+    if tokenizer.is_stream:
         bounds = [*range(0, bounds[-1], BLOCK), bounds[-1]]
     for start, end in pairwise(bounds):
         ids, decoder, found = split.ids[start:end], tokenizer.decoder(), []

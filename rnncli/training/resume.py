@@ -19,7 +19,7 @@ from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
 from rnncli.nn.threads import cores, one_blas_thread
 from rnncli.nn.transfer import match
-from rnncli.training import recipes
+from rnncli.training import checkpoint, recipes
 from rnncli.training.loop import Event, TrainRun, platform_name
 from rnncli.training.session import begin, fresh
 from rnncli.training.settings import LIMITS, settings_for, settings_from
@@ -71,7 +71,7 @@ def new_run(
 def guard(output: str) -> None:
     """Refuse to train over a file that is there: a model is not lost to a slip."""
     try:
-        _, run = language_model.resume(output)
+        _, run = checkpoint.resume(output)
     except ArtefactError:
         raise ConfigError(
             f"{output} is there already. Write to another name, or replace it with --overwrite."
@@ -96,7 +96,7 @@ def resumed_run(
 
     ConfigError where the data, the model it began with, or another setting is not that of the run.
     """
-    language, run = language_model.resume(path)
+    language, run = checkpoint.resume(path)
     if language.data.get("hash") != dataset.fingerprint:
         raise ConfigError(f"{path} was trained on other data than {dataset.path}.")
     if origin is not None and run.parent != origin.fingerprint:

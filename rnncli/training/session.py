@@ -1,44 +1,37 @@
 """Settings -> run -> session: what a training needs before its first step, and `train` itself.
 
 `fresh` makes a run of settings, `begin` makes a session of a run; `train` joins both for a library
-user. `evaluate` and `generate` stand here for now.
+user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
-from rnncli.config.settings import spelled
-from rnncli.config.writing import Constraints, Filters
 from rnncli.data.batches import BatchPlan, Guarded, Lanes, Sentences
-from rnncli.data.dataset import Dataset
+from rnncli.data.dataset import Dataset, Split
 from rnncli.errors import ConfigError, DataError
-from rnncli.generation.sampling import generate as draw
-from rnncli.generation.text import Sample
-from rnncli.lm.language_model import LanguageModel, load, resume, save
+from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.network import GROUP, STEPS, Network
 from rnncli.nn.model import Model
 from rnncli.nn.threads import cores, one_blas_thread
 from rnncli.nn.transfer import carried_over, match
 from rnncli.parallel.mpi import Comm
 from rnncli.parallel.processes import WorkerPool
-from rnncli.score.scoring import GROUP, WINDOW, Score, score_plan, score_split, score_texts
-from rnncli.score.scoring import Split as Units
+from rnncli.score.score import Score
+from rnncli.score.scoring import score_plan
 from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import checkpoint
 from rnncli.training.loop import Event, TrainRun, make_plan
 from rnncli.training.loop import train as steps
 from rnncli.training.settings import settings_for, settings_from
 from rnncli.training.shards import ShardedPlan
 from rnncli.training.step import gather_state
-
-__all__ = [
-    "Session", "begin", "evaluate", "fresh", "generate", "load", "resume", "save", "train",
-    "validator",
-]  # fmt: skip
 
 
 @dataclass
@@ -76,7 +69,7 @@ class Session:
         if run.state is not None:
             run.state = gather_state(run.state, run.recipe.shards, self.comm)
         if self.comm.rank == 0:
-            save(path, self.best(), run)
+            checkpoint.save(path, self.best(), run)
 
 
 def fresh(
@@ -118,7 +111,7 @@ def begin(dataset: Dataset, run: TrainRun, comm: Comm | None = None, processes: 
         raise DataError(f"{dataset.path}: rank {comm.rank} reads other data than rank 0 does.")
     if run.parent:
         data["from"] = run.parent
-    carried = tokenizer.bos is not None and recipe.batching == "consecutive"
+    carried = not tokenizer.is_stream and recipe.batching == "consecutive"
     valid, validate = dataset.splits.get("valid"), None
     if valid is not None and len(valid.ids) > 1:
         validate = validator(tokenizer, valid, recipe, comm, processes, dataset.still)
@@ -128,7 +121,7 @@ def begin(dataset: Dataset, run: TrainRun, comm: Comm | None = None, processes: 
 
 def validator(
     tokenizer: Tokenizer,
-    valid: Units,
+    valid: Split,
     recipe: Recipe,
     comm: Comm | None = None,
     processes: int = 1,
@@ -140,15 +133,15 @@ def validator(
     raises once the split's file is not what it was.
     """
     comm = comm or Comm()
-    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, WINDOW, seed=0, shuffle=False)
-    if tokenizer.bos is None or recipe.batching == "consecutive":
+    held: BatchPlan = Sentences(valid.ids, valid.starts, GROUP, STEPS, seed=0, shuffle=False)
+    if tokenizer.is_stream or recipe.batching == "consecutive":
         held = Lanes(valid.ids, max(1, min(recipe.batch, len(valid.ids) // 512)))
     held = Guarded(held, still)
     mine = range(comm.rank, recipe.shards, comm.size)
 
     def validate(model: Model) -> float:
         def shard(k: int) -> Score:
-            return score_plan(model, tokenizer, ShardedPlan(held, k, recipe.shards))
+            return score_plan(Network(model), tokenizer, ShardedPlan(held, k, recipe.shards))
 
         # A fork has the model of this moment.
         with WorkerPool(shard, min(processes, len(mine))) as pool:
@@ -183,71 +176,3 @@ def train(
         run = fresh(dataset, config, recipe, start=start)
         session = begin(dataset, run, processes=threads or cores())
         return session.finish(output, threads, on_report)
-
-
-@one_blas_thread()
-def evaluate(
-    language: LanguageModel, data: str | Path | Dataset | Iterable[str], split: str = "test"
-) -> Score:
-    """Score a language model on a split of a data file, or on texts.
-
-    A str or a Path is the path of a data file; texts come as any other iterable of strings.
-    """
-    if isinstance(data, (str, Path)):
-        data = Dataset.open(data)
-    if not isinstance(data, Dataset):
-        total: Score | None = None
-        for score in score_texts(
-            language.model, language.tokenizer, data, carried=language.carried
-        ):
-            total = score if total is None else total + score
-        if total is None or not total.tokens:
-            raise DataError("there is no text to score.")
-        return total
-    part = data.split_for(language.tokenizer, split)
-    return score_split(language.model, language.tokenizer, part, carried=language.carried)
-
-
-@spelled
-def generate(
-    language: LanguageModel,
-    prefix: str | Sequence[str] = "",
-    *,
-    num: int = 1,
-    seed: int = 0,
-    temperature: float = Filters.temperature,
-    top_k: int = Filters.top_k,
-    top_p: float = Filters.top_p,
-    min_p: float = Filters.min_p,
-    typical: float = Filters.typical,
-    repetition: float = Filters.repetition,
-    no_repeat: int = Filters.no_repeat,
-    length: int | None = Constraints.length,
-    min_length: int = Constraints.min_length,
-    stop_at_end: bool = Constraints.stop_at_end,
-    stop: Sequence[str] = Constraints.stop,
-    stop_regex: str = Constraints.stop_regex,
-    allow_unk: bool = Constraints.allow_unk,
-    ban: Sequence[str] = Constraints.ban,
-    match: str = Constraints.match,
-    must_include: Sequence[str] = Constraints.must_include,
-    tries: int = Constraints.tries,
-    mix: Sequence[tuple[Model, float]] = (),
-    batch: int = 64,
-    threads: int = 1,
-) -> list[Sample]:
-    """Write texts after a prefix, or `num` after each of several.
-
-    The settings are those of `Filters` and `Constraints`, which explain them; the same seed gives
-    the same texts, those of `rnncli sample`. `batch` texts are written at a time; `threads` share
-    the work of large models. `mix` has other models over the same vocabulary, each with its share.
-    """
-    filters = Filters(temperature, top_k, top_p, min_p, typical, repetition, no_repeat)
-    return list(
-        draw(
-            language.model, language.tokenizer, prefix, num=num, seed=seed, filters=filters,
-            length=length, min_length=min_length, stop_at_end=stop_at_end, stop=stop,
-            stop_regex=stop_regex, allow_unk=allow_unk, ban=ban, match=match,
-            must_include=must_include, tries=tries, mix=mix, batch=batch, threads=threads,
-        )
-    )  # fmt: skip

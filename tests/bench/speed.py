@@ -124,17 +124,16 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 def starting(against: str | None) -> dict[str, float]:
     """Measure the seconds of whole processes: `rnncli --help`, a short text, imports."""
     from rnncli.config.network import Config
-    from rnncli.lm.language_model import LanguageModel
+    from rnncli.lm.language_model import LanguageModel, save
     from rnncli.nn.model import Model
     from rnncli.text.tokenizer import Tokenizer
-    from rnncli.training import session
 
     letters = [chr(0x4E00 + k) for k in range(64)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=65, unit="stream")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
         model = Model.initial(Config(65, cell="lstm", hidden=128, embed=128))
-        session.save(path, LanguageModel(model, tokenizer))
+        save(path, LanguageModel(model, tokenizer))
         sample = ["-m", "rnncli", "sample", str(path), "--length", "100"]
         words = {"help": ["-m", "rnncli", "--help"], "sample_100": sample}
         for module in ("numpy", *([against] if against else [])):
@@ -187,8 +186,8 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
 
     from rnncli.config.network import Config
     from rnncli.config.recipe import Recipe
-    from rnncli.config.writing import Filters
     from rnncli.generation.sampling import generate
+    from rnncli.lm.network import Network
     from rnncli.nn.model import Model
     from rnncli.nn.packed import Batch, Steps
     from rnncli.text.tokenizer import Tokenizer
@@ -214,11 +213,12 @@ def _ours(kind: str, shape: str, cell: str, seconds: float, threads: int) -> tup
     letters = [chr(0x4E00 + k) for k in range(V - 1)]
     tokenizer = Tokenizer.train(letters, level="char", vocab_size=V, unit="stream")
     num, length = _texts(kind, shape)
+    network = Network(model, threads=threads)
 
     def write() -> int:
         drawn = generate(
-            model, tokenizer, letters[0], num=num, length=length, threads=threads, scored=False,
-            filters=Filters(temperature=0.8),
+            network, tokenizer, letters[0], num=num, length=length, threads=threads, scored=False,
+            temperature=0.8,
         )  # fmt: skip
         return sum(len(sample.ids) for sample in drawn)
 

@@ -13,7 +13,7 @@ from commands import ROOT, TINY, ended, good, process, refused, run, sentences
 
 from rnncli.cli import COMMANDS, main
 from rnncli.files import artefact
-from rnncli.lm import language_model
+from rnncli.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_what_a_killed_process_left_goes_at_the_next_start_even_of_one_that_fail
 def test_a_second_training_on_one_output_is_refused(files, tmp_path, monkeypatch):
     model, log, seen = tmp_path / "m.npz", tmp_path / "log", []
     words = ("train", files / "data.npz", *TINY, "--max-steps", 3, "--valid-every", 1)
-    real = language_model.save
+    real = checkpoint.save
 
     def save(path, *more):
         real(path, *more)
@@ -225,7 +225,7 @@ def test_a_second_training_on_one_output_is_refused(files, tmp_path, monkeypatch
             seen.append(refused(*words, "-o", tmp_path / "other.npz", "--metrics", log))
             good("sample", model, "--length", 2)  # reading is free
 
-    monkeypatch.setattr("rnncli.training.session.save", save)
+    monkeypatch.setattr("rnncli.training.checkpoint.save", save)
     good(*words, "-o", model, "--metrics", log)
     assert "m.npz: another training is writing it." in seen[0]
     assert "log: another training is writing it." in seen[1]

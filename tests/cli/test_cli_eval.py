@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,8 +15,6 @@ from rnncli.files.lines import Lines
 from rnncli.lm import language_model
 from rnncli.lm.ngram import KneserNey
 from rnncli.score import known_entropy
-from rnncli.score.scoring import token_nats
-from rnncli.training import session
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +182,7 @@ def test_baselines_stand_beside_the_model(files):
     train, test = dataset.splits["train"], dataset.splits["test"]
     assert list(found["baselines"]) == ["uniform", "unigram", "kn2", "kn3", "kn4", "kn5"]
     model = KneserNey.train(train.ids, train.starts, len(dataset.tokenizer), 1, 3)
-    nats = model.nats(test.ids, test.starts)
+    nats = model.nats(test.ids, test.starts).nats
     expected = np.nanmean(nats)
     assert found["baselines"]["kn3"]["nats_per_token"] == pytest.approx(expected)
     assert found["baselines"]["uniform"]["perplexity"] == pytest.approx(len(dataset.tokenizer) - 1)
@@ -202,8 +201,8 @@ def test_a_mixture_is_weighed_on_the_validation_split(files, order):
 
     def cost(split, weight):
         part = dataset.splits[split]
-        a = token_nats(language.model, tokenizer, part, carried=False).tolist()
-        b = simple.nats(part.ids, part.starts).tolist()
+        both = (p.nats(part.ids, part.starts).nats for p in (language.predictor(), simple))
+        a, b = (nats.tolist() for nats in both)
         pairs = [(x, y) for x, y in zip(a, b, strict=True) if x == x]
         return -sum(
             math.log(weight * math.exp(-x) + (1 - weight) * math.exp(-y)) for x, y in pairs
@@ -228,6 +227,54 @@ def test_what_is_unfair_is_said(files, tmp_path):
          "--split", "1")  # fmt: skip
     words = ("eval", files / "m.npz", tmp_path / "one.npz", "--split", "train", "--mix", "kn2")
     assert 'no split "valid"' in refused(*words)
+
+
+# --- ends ---
+
+
+def ends_plainly(language, units):
+    """The number of ends of units of ids, and the sum of the probability of one in each place."""
+    ends, expected = 0, 0.0
+    state = language.model.zero_state(1)
+    for unit in units:
+        if not language.carried:
+            state = language.model.zero_state(1)
+        for x, y in zip(unit, [*unit[1:], None], strict=True):
+            z, state = language.model.step(np.array([x]), state)
+            row = [math.exp(v) for v in z[:, 0].tolist()]
+            if y is not None:
+                ends += y == language.tokenizer.eos
+                expected += row[language.tokenizer.eos] / math.fsum(row)
+    return ends, expected
+
+
+@pytest.mark.parametrize("model", ["m.npz", "carried.npz"])
+def test_the_ends_there_stand_beside_those_expected(files, model):
+    language, split = language_model.load(files / model), Dataset.open(files / "d.npz")
+    part = split.splits["valid"]
+    units = [part.ids[a:b].tolist() for a, b in pairwise(part.starts)]
+    ends, expected = ends_plainly(language, units)
+    words = (files / model, files / "d.npz", "--split", "valid")
+    card = figures(*words)
+    assert card["ends"] == ends == len(units)
+    assert card["ends_expected"] == pytest.approx(expected, rel=1e-5)
+    line = f"  ends (expected {card['ends_expected']:,.1f})"
+    assert f"{line:<28}{ends:>12,}" in good("eval", *words).out.splitlines()
+
+
+def test_a_mixture_expects_the_mean_of_what_its_parts_expect(files):
+    words = (files / "m.npz", files / "d.npz", "--baselines", "--mix", "kn3")
+    found = figures(*words)
+    weight, parts = found["mix"]["weight"], (found, found["baselines"]["kn3"])
+    expected = weight * parts[0]["ends_expected"] + (1 - weight) * parts[1]["ends_expected"]
+    assert found["mix"]["ends_expected"] == pytest.approx(expected)
+    assert {part["ends"] for part in (*parts, found["mix"])} == {found["ends"]}
+
+
+def test_a_stream_has_no_ends(files):
+    words = (files / "cm.npz", "--text", files / "lines.txt")
+    assert not {"ends", "ends_expected"} & set(figures(*words))
+    assert "ends" not in good("eval", *words).out
 
 
 # --- two models ---
@@ -331,7 +378,7 @@ def test_a_split_is_painted_too(files):
 )
 def test_contradictions_are_refused_before_anything_is_read(files, monkeypatch, words, message):
     monkeypatch.chdir(files)
-    monkeypatch.setattr(session, "load", lambda path: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(language_model, "load", lambda path: pytest.fail("a model was loaded"))
     ended = run("eval", *words)
     assert ended.code == 2
     assert ended.out == ""

@@ -9,7 +9,7 @@ from commands import TINY, good, refused, run, sentences
 
 from rnncli.data.dataset import Dataset
 from rnncli.lm import language_model
-from rnncli.training import session
+from rnncli.score.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ KEYS = {"nats_per_token", "perplexity", "perplexity_excluding_oov", "bits_per_ch
 def test_the_figures_are_those_of_the_library(files):
     found = json.loads(good("eval", files / "m.npz", files / "d.npz", "--json").out)
     assert set(found) >= KEYS
-    score = session.evaluate(language_model.load(files / "m.npz"), files / "d.npz")
+    score = evaluate(language_model.load(files / "m.npz"), files / "d.npz")
     assert found["nats_per_token"] == pytest.approx(score.nats / score.tokens)
     assert found["perplexity"] == pytest.approx(math.exp(score.nats / score.tokens))
     assert found["bits_per_char"] == pytest.approx(score.nats / math.log(2) / score.chars)

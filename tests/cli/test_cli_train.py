@@ -12,7 +12,7 @@ import pytest
 from commands import TINY, ended, good, process, refused, run, sentences, wait_for
 
 from rnncli.lm import language_model
-from rnncli.training import loop, recipes, resume
+from rnncli.training import checkpoint, loop, recipes, resume
 from rnncli.training import session as api
 from rnncli.training.settings import settings_for
 
@@ -37,7 +37,7 @@ def stream(tmp_path_factory):
 
 def settings(model):
     """The configuration and the recipe in a model file, as one dictionary."""
-    language, run = language_model.resume(model)
+    language, run = checkpoint.resume(model)
     return {**language.model.config.to_json(), **run.recipe.to_json()}
 
 
@@ -230,11 +230,11 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(data, tmp_path, 
     assert done.err.splitlines()[-1] == (
         f"stopped; {model} is saved. Go on with the same command and --resume."
     )
-    step = language_model.resume(model)[1].step
+    step = checkpoint.resume(model)[1].step
     assert 50 <= step < 4000
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
     good(*words[:-4], "--max-steps", step + 20, "--resume")
-    assert language_model.resume(model)[1].step == step + 20
+    assert checkpoint.resume(model)[1].step == step + 20
 
 
 def test_a_terminal_that_goes_ends_no_run_unsaved(data, tmp_path):
@@ -244,11 +244,11 @@ def test_a_terminal_that_goes_ends_no_run_unsaved(data, tmp_path):
     started = process(*words, stderr=slave, preexec_fn=_default_signals)
     os.close(slave)
     wait_for(model.exists)
-    before = language_model.resume(model)[1].step
+    before = checkpoint.resume(model)[1].step
     os.close(master)
     started.send_signal(signal.SIGHUP)
     assert ended(started).code == -signal.SIGHUP
-    assert language_model.resume(model)[1].step > before
+    assert checkpoint.resume(model)[1].step > before
 
 
 @pytest.mark.parametrize("kind", ["full", "closed", "gone"])
@@ -262,7 +262,7 @@ def test_a_run_goes_on_when_nobody_can_read_its_progress(data, tmp_path, kind):
     os.close(write)
     os.close(read)
     assert ended(started).code == 0
-    assert language_model.resume(model)[1].finished == "300 steps"
+    assert checkpoint.resume(model)[1].finished == "300 steps"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -277,8 +277,8 @@ def test_data_that_changes_while_it_is_trained_on_ends_the_run_saved(
     started = process(*words, "--max-steps", 100_000)
     wait_for(model.exists)
     copy.touch()  # the same bytes: nothing has changed
-    seen = language_model.resume(model)[1].step
-    wait_for(lambda: language_model.resume(model)[1].step > seen)
+    seen = checkpoint.resume(model)[1].step
+    wait_for(lambda: checkpoint.resume(model)[1].step > seen)
     if change == "cut":
         os.truncate(copy, 4096)
     else:
@@ -290,10 +290,10 @@ def test_data_that_changes_while_it_is_trained_on_ends_the_run_saved(
     line = done.err.splitlines()[-1]
     assert line.startswith(f"rnncli: {copy}: damaged: it was changed while it was in use.")
     assert f"What was learnt is in {model}: --resume goes on." in line
-    step = language_model.resume(model)[1].step
+    step = checkpoint.resume(model)[1].step
     copy.write_bytes(whole)
     good(*words, "--resume", "--max-steps", step + 10)
-    assert language_model.resume(model)[1].step == step + 10
+    assert checkpoint.resume(model)[1].step == step + 10
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(data, tmp_path):
@@ -388,7 +388,7 @@ def test_resume_with_other_data_or_settings_is_refused(data, stream, tmp_path):
 def test_resume_from_what_is_no_model_is_refused(data, tmp_path):
     (tmp_path / "m.npz").write_text("not a model")
     assert "not an rnncli file" in refused("train", data, "-o", tmp_path / "m.npz", "--resume")
-    api.save(tmp_path / "plain.npz", api.train(data, max_steps=1, hidden=4))
+    checkpoint.save(tmp_path / "plain.npz", api.train(data, max_steps=1, hidden=4))
     line = refused("train", data, "-o", tmp_path / "plain.npz", "--resume")
     assert "without its run" in line
 
@@ -396,7 +396,7 @@ def test_resume_from_what_is_no_model_is_refused(data, tmp_path):
 def test_an_unfinished_run_is_not_lost_to_a_slip(data, tmp_path):
     model = tmp_path / "m.npz"
     language, run_ = _half(data)
-    language_model.save(model, language, run_)
+    checkpoint.save(model, language, run_)
     before = model.read_bytes()
     line = refused("train", data, "-o", model, *TINY, "--max-steps", 5)
     assert "holds an unfinished run (2 steps)" in line

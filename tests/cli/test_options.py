@@ -18,7 +18,7 @@ from rnncli.config.scoring import Scoring
 from rnncli.config.settings import Settings, seconds, setting
 from rnncli.config.writing import Constraints, Filters, Writing
 from rnncli.errors import ConfigError
-from rnncli.text import pretokenizer
+from rnncli.text import levels, pretokenizer
 from rnncli.training import recipes
 
 CLASSES = (Config, Recipe, Running, Samples, Filters, Constraints, Writing, ReadOptions, Tokenizing,
@@ -150,7 +150,7 @@ def test_every_field_has_a_section_and_a_sentence(cls):
 
 
 def test_the_levels_and_units_are_those_of_the_pretokenizer():
-    assert set(LEVELS) == set(pretokenizer.LEVELS)
+    assert set(LEVELS) == set(levels.LEVELS)
     assert set(UNITS) == set(pretokenizer.UNITS)
 
 

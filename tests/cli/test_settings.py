@@ -12,9 +12,8 @@ from rnncli.cli.train import train
 from rnncli.config.network import Config
 from rnncli.config.recipe import Recipe
 from rnncli.config.samples import Samples
-from rnncli.lm import language_model
 from rnncli.nn import Model, State, Steps
-from rnncli.training import recipes
+from rnncli.training import checkpoint, recipes
 from rnncli.training.check import made_up
 from rnncli.training.settings import settings_for
 
@@ -91,7 +90,7 @@ def test_the_whole_recipe_of_the_averaged_lstm_is_reached_from_a_file(data, tmp_
     }  # fmt: skip
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(recipe))
     done = good("train", data, "-o", tmp_path / "m.npz", "--config", tmp_path / "run.yaml")
-    language, run = language_model.resume(tmp_path / "m.npz")
+    language, run = checkpoint.resume(tmp_path / "m.npz")
     found = language.model.config.to_json() | run.recipe.to_json()
     told = {k: v for k, v in recipe.items() if k not in recipes.WRITING}
     assert {name: found[name] for name in told} == told

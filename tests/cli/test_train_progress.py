@@ -1,6 +1,7 @@
 """What a run shows: bars and curves, and a panel on a small terminal that is simulated."""
 
 import io
+import os
 import re
 from types import SimpleNamespace
 
@@ -133,7 +134,7 @@ def terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(
-        shown.os, "get_terminal_size",
+        os, "get_terminal_size",
         lambda fd: SimpleNamespace(columns=screen.columns, lines=screen.height),
     )  # fmt: skip
     return screen

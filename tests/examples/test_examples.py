@@ -42,7 +42,9 @@ def test_the_cosine_is_forecast_and_drawn(tmp_path, capsys):
     assert after < 0.025
     lines = ElementTree.parse(picture).getroot().findall("{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 2
-    truth, said = (np.array([p.split(",") for p in e.get("points").split()], float) for e in lines)
+    truth, said = (
+        np.array([p.split(",") for p in e.attrib["points"].split()], np.float64) for e in lines
+    )
     assert truth.shape == said.shape == (1000, 2)
     pixels = (300 / 2 - 20) / 1.1  # of an amplitude of 1
     assert np.sqrt(np.mean((truth - said)[:, 1] ** 2)) / pixels == pytest.approx(after, abs=0.001)

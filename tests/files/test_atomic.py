@@ -459,7 +459,8 @@ def test_a_claim_goes_with_a_killed_process_even_if_its_workers_live(tmp_path: P
         assert os.listdir(tmp_path) == []
     finally:
         os.kill(worker, signal.SIGKILL)
-        os.close(told), os.close(tell)
+        os.close(told)
+        os.close(tell)
 
 
 def test_a_claim_that_was_given_up_between_opening_and_locking_is_made_anew(

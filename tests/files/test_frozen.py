@@ -24,7 +24,7 @@ import make_files as made  # noqa: E402
 from rnncli.files.artefact import write  # noqa: E402
 
 # All that is not the public package: the writer of any file, a model with its run, the version.
-from rnncli.training.session import resume  # noqa: E402
+from rnncli.training.checkpoint import resume  # noqa: E402
 
 VERSION = "rnncli.lm.language_model.__version__"
 

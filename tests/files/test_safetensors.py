@@ -36,7 +36,7 @@ def test_our_bytes_are_those_of_the_official_writer(name, tmp_path):
 
 def test_both_precisions_and_every_shape_come_back(tmp_path):
     rng = np.random.default_rng(0)
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "b": rng.standard_normal((2, 3)).astype(np.float32),
         "a": rng.standard_normal(5),
         "transposed": rng.standard_normal((3, 4)).T,

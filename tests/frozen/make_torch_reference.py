@@ -11,6 +11,7 @@ import json
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 V, E, D, H, P = 7, 4, 4, 3, 2
 LENGTHS = (2, 6, 1, 3, 4)
 
-CELLS = {
+CELLS: dict[str, dict[str, Any]] = {
     "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
     "rnn-relu": {"cell": "rnn", "activation": "relu"},
     "lstm": {"cell": "lstm"},
@@ -56,7 +57,8 @@ class MuonByGate:
                 rule.step()
 
 
-OPTIMIZERS = {  # our recipe, and what makes the same of torch
+# Our recipe, and what makes the same of torch.
+OPTIMIZERS: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     "sgd": ({"lr": 0.5}, torch.optim.SGD, {"lr": 0.5}),
     "sgd-decayed": (
         {"optimizer": "sgd", "lr": 0.5, "weight_decay": 0.1},

@@ -13,9 +13,11 @@ from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
 from rnncli.generation.beam import beam
 from rnncli.generation.sampling import generate
-from rnncli.generation.text import prefix_ids
-from rnncli.lm import language_model, mixture
+from rnncli.generation.text import read_prefix
+from rnncli.lm import language_model, network
+from rnncli.lm.network import Network
 from rnncli.nn import Config, Model
+from rnncli.nn.threads import Threads
 from rnncli.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["abba cab", "bac"], "char")
@@ -38,7 +40,7 @@ def every_text(
             found.append((ids, logprobs))
             return
         state = model.zero_state(1)
-        for token in [*prefix_ids(tokenizer, prefix)[0], *ids]:
+        for token in [*read_prefix(tokenizer, prefix).ids, *ids]:
             z, state = model.step(np.array([token]), state)
         p = [math.exp(v) for v in z[:, 0].tolist()]
         for token in range(len(tokenizer)):
@@ -55,7 +57,9 @@ def test_a_wide_beam_finds_the_best_of_all_texts(length_penalty: float, prefix: 
     model = model_of(TOKENIZER)
     texts = every_text(model, prefix, 4)
     texts.sort(key=lambda text: -sum(text[1]) / len(text[0]) ** length_penalty)
-    found = beam(model, TOKENIZER, prefix, width=300, length=4, length_penalty=length_penalty)
+    found = beam(
+        Network(model), TOKENIZER, prefix, width=300, length=4, length_penalty=length_penalty
+    )
     assert [sample.ids for sample in found[:40]] == [ids for ids, _ in texts[:40]]
     for sample, (_, logprobs) in zip(found[:40], texts, strict=False):
         assert sample.token_logprobs == pytest.approx(logprobs, abs=1e-5)
@@ -63,7 +67,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(length_penalty: float, prefix: 
 
 
 def plainly(model: Model, width: int, length: int, length_penalty: float) -> list[list[int]]:
-    """Beam search that never stops early, and reads every beginning anew."""
+    """Beam search that never stops early, and reads every beginning from its start."""
     paths: list[tuple[float, list[int]]] = [(0.0, [])]
     done: list[tuple[float, list[int]]] = []
     for count in range(1, length + 1):
@@ -85,21 +89,25 @@ def plainly(model: Model, width: int, length: int, length_penalty: float) -> lis
 def test_a_narrow_beam_is_the_plain_one(length_penalty: float) -> None:
     for seed in range(12):
         model, width = model_of(TOKENIZER, seed), 1 + seed % 4
-        found = beam(model, TOKENIZER, width=width, length=12, length_penalty=length_penalty)
+        found = beam(
+            Network(model), TOKENIZER, width=width, length=12, length_penalty=length_penalty
+        )
         assert [sample.ids for sample in found] == plainly(model, width, 12, length_penalty)
 
 
 def test_a_beam_of_one_takes_the_most_probable_token() -> None:
     for seed in range(5):
         model = model_of(TOKENIZER, seed)
-        (found,) = beam(model, TOKENIZER, "c", width=1, length=12)
-        greedy = next(generate(model, TOKENIZER, "c", length=12, filters=Filters(temperature=0)))
+        (found,) = beam(Network(model), TOKENIZER, "c", width=1, length=12)
+        greedy = next(
+            generate(Network(model), TOKENIZER, "c", length=12, filters=Filters(temperature=0))
+        )
         assert (found.ids, found.text, found.stopped) == (greedy.ids, greedy.text, greedy.stopped)
 
 
 @pytest.mark.parametrize("width", [2, 3, 8])
 def test_samples_come_best_first_and_each_once(width: int) -> None:
-    found = beam(model_of(TOKENIZER, 3), TOKENIZER, width=width, length=10)
+    found = beam(Network(model_of(TOKENIZER, 3)), TOKENIZER, width=width, length=10)
     assert [s.logprob for s in found] == sorted((s.logprob for s in found), reverse=True)
     assert len({tuple(s.ids) for s in found}) == len(found) == width
     assert {s.stopped for s in found} <= {"end", "length"}
@@ -109,8 +117,8 @@ def test_a_beam_never_loses_what_it_can_no_longer_beat() -> None:
     """Stopping early gives the same texts as going on to the last token."""
     model = model_of(TOKENIZER, 1)
     model.params["head.b"][TOKENIZER.eos] = 3
-    short = beam(model, TOKENIZER, width=4, length=12)
-    long = beam(model, TOKENIZER, width=4, length=500)
+    short = beam(Network(model), TOKENIZER, width=4, length=12)
+    long = beam(Network(model), TOKENIZER, width=4, length=500)
     assert all(s.stopped == "end" for s in short)
     assert [s.ids for s in short] == [s.ids for s in long]
 
@@ -118,7 +126,7 @@ def test_a_beam_never_loses_what_it_can_no_longer_beat() -> None:
 def test_words_join_to_the_prefix() -> None:
     words = Tokenizer.train(["the cat sat , and so on ."])
     model = model_of(words)
-    for sample in beam(model, words, "the cat", width=5, length=4):
+    for sample in beam(Network(model), words, "the cat", width=5, length=4):
         ids = [*words.encode("the cat"), *sample.ids]
         assert words.decode(ids) == "the cat" + sample.text
 
@@ -126,7 +134,7 @@ def test_words_join_to_the_prefix() -> None:
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"length_penalty": -1.0}, {"length": 0}])
 def test_senseless_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        beam(model_of(TOKENIZER), TOKENIZER, **wrong)
+        beam(Network(model_of(TOKENIZER)), TOKENIZER, **wrong)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
@@ -142,12 +150,12 @@ def test_no_two_texts_of_bytes_are_the_same_string(length_penalty: float) -> Non
         wanted[text] = max(score, wanted.get(text, score))
     assert len(wanted) < len(paths) / 2  # most are no UTF-8
     options: dict[str, Any] = {"length_penalty": length_penalty, "ban": ban}
-    found = beam(model, tokenizer, width=len(paths), length=4, **options)
+    found = beam(Network(model), tokenizer, width=len(paths), length=4, **options)
     scores = {s.text: s.logprob / len(s.ids) ** length_penalty for s in found}
     assert len(scores) == len(found)
     assert scores == pytest.approx(wanted, abs=1e-5)
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
-    narrow = beam(model, tokenizer, width=50, length=12, **options)
+    narrow = beam(Network(model), tokenizer, width=50, length=12, **options)
     assert len({s.text for s in narrow}) == len(narrow) > 1
 
 
@@ -203,11 +211,11 @@ def test_a_search_computes_with_the_threads_that_were_given(
 ) -> None:
     sizes = []
 
-    class Counted(mixture.Threads):
+    class Counted(Threads):
         def __init__(self, size: int = 1) -> None:
             super().__init__(size)
             sizes.append(size)
 
-    monkeypatch.setattr(mixture, "Threads", Counted)
+    monkeypatch.setattr(network, "Threads", Counted)
     good("sample", path, "--beam", 2, "--threads", 3, "--length", 3)
     assert 3 in sizes

@@ -8,6 +8,7 @@ from rnncli.errors import ConfigError
 from rnncli.generation.novelty import Guard, Training, suffix_array
 from rnncli.generation.sampling import generate, stream_one
 from rnncli.generation.text import Sample
+from rnncli.lm.network import Network
 from rnncli.nn import Config, Model
 from rnncli.text.tokenizer import Tokenizer
 
@@ -105,15 +106,15 @@ def test_no_text_copies_more_than_it_may(level: str, batch: int) -> None:
         every = (tuple(t.body[k : k + most + 1]) for t in texts for k in range(len(t.body) - most))
         return set(every) & copied
 
-    free = list(generate(model, tokenizer, **options))
+    free = list(generate(Network(model), tokenizer, **options))
     assert runs(free)
     guard = Guard(np.array(ids, np.uint16), most)
-    held = list(generate(model, tokenizer, guard=guard, batch=batch, **options))
+    held = list(generate(Network(model), tokenizer, guard=guard, batch=batch, **options))
     assert not runs(held)
     assert len({text.text for text in held}) > 25
-    others = generate(model, tokenizer, guard=guard, batch=7, **options)
+    others = generate(Network(model), tokenizer, guard=guard, batch=7, **options)
     assert [text.ids for text in others] == [text.ids for text in held]
-    assert "".join(stream_one(model, tokenizer, guard=guard, length=30)) == held[0].text
+    assert "".join(stream_one(Network(model), tokenizer, guard=guard, length=30)) == held[0].text
 
 
 def test_a_guard_draws_from_the_model_without_what_it_bars() -> None:
@@ -123,8 +124,8 @@ def test_a_guard_draws_from_the_model_without_what_it_bars() -> None:
     model = Model.initial(Config(len(tokenizer), hidden=6), 3)
     guard = Guard(tokenizer.encode("abcab"), 2)
     options = {"num": 4000, "length": 3, "filters": Filters(temperature=2)}
-    free = [s.ids for s in generate(model, tokenizer, **options)]
-    held = [s.ids for s in generate(model, tokenizer, guard=guard, **options)]
+    free = [s.ids for s in generate(Network(model), tokenizer, **options)]
+    held = [s.ids for s in generate(Network(model), tokenizer, guard=guard, **options)]
     free = [ids for ids in free if ids != [a, b, c] and ids != [b, c, a] and ids != [c, a, b]]
     assert [a, b, c] not in held
     for last in (a, b):
@@ -140,6 +141,6 @@ def test_a_guard_that_bars_every_token_says_after_what() -> None:
     model = Model.initial(Config(len(tokenizer), hidden=6), 3)
     guard = Guard(tokenizer.encode("aaa"), 1)
     with pytest.raises(ConfigError, match=r'^max_copy 1: no token goes on after "a"\.$'):
-        list(generate(model, tokenizer, guard=guard, length=2))
+        list(generate(Network(model), tokenizer, guard=guard, length=2))
     with pytest.raises(ConfigError, match="max_copy must be 1 or more"):
         Guard(np.array([1, 2]), 0)

@@ -13,11 +13,12 @@ import pytest
 
 from rnncli.config.writing import Filters
 from rnncli.errors import ConfigError
+from rnncli.generation import chooser
 from rnncli.generation import filters as filters_module
-from rnncli.generation import sampling
 from rnncli.generation.filters import PLAIN, draw_one, weigh
 from rnncli.generation.sampling import generate, stream_one
-from rnncli.generation.text import prefix_ids
+from rnncli.generation.text import Prefix, read_prefix
+from rnncli.lm.network import SLACK, Network
 from rnncli.nn import Config, Model, Params, products
 from rnncli.nn.heads import linear
 from rnncli.nn.incremental import Single
@@ -242,11 +243,11 @@ def test_banned_tokens_must_exist_and_leave_one(banned: tuple[int, ...]) -> None
 @pytest.mark.parametrize("tokenizer", [WORDS, CHARS], ids=["words", "chars"])
 def test_a_sample_does_not_depend_on_how_many_are_written(tokenizer: Tokenizer) -> None:
     model = model_of(tokenizer, hidden=40)
-    many = list(generate(model, tokenizer, "The ", num=150, length=40, seed=3, batch=64))
+    many = list(generate(Network(model), tokenizer, "The ", num=150, length=40, seed=3, batch=64))
     for batch in (1, 7, 150):
-        again = generate(model, tokenizer, "The ", num=150, length=40, seed=3, batch=batch)
+        again = generate(Network(model), tokenizer, "The ", num=150, length=40, seed=3, batch=batch)
         assert [s.text for s in again] == [s.text for s in many]
-    few = list(generate(model, tokenizer, "The ", num=5, length=40, seed=3))
+    few = list(generate(Network(model), tokenizer, "The ", num=5, length=40, seed=3))
     assert [s.ids for s in few] == [s.ids for s in many[:5]]
     np.testing.assert_allclose(few[4].token_logprobs, many[4].token_logprobs, atol=1e-4)
 
@@ -256,15 +257,16 @@ def test_threads_write_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 0)
     texts = []
     for many, threads in ((1 << 30, 1), (1, 1), (1, 3)):
-        monkeypatch.setattr(sampling, "MANY", many)
-        drawn = generate(model, WORDS, num=20, length=20, filters=filters, threads=threads)
+        monkeypatch.setattr(chooser, "MANY", many)
+        network = Network(model, threads=threads)
+        drawn = generate(network, WORDS, num=20, length=20, filters=filters, threads=threads)
         texts.append([(s.text, s.token_logprobs) for s in drawn])
     assert texts[0] == texts[1] == texts[2]
 
 
 def test_without_scores_the_texts_are_the_same() -> None:
     scored, plain = (
-        list(generate(model_of(CHARS), CHARS, num=5, length=20, scored=one))
+        list(generate(Network(model_of(CHARS)), CHARS, num=5, length=20, scored=one))
         for one in (True, False)
     )
     assert [s.ids for s in scored] == [s.ids for s in plain]
@@ -286,9 +288,10 @@ def test_rounding_in_the_model_does_not_change_a_text(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Single, "__call__", off)
     same = []
     for slack in (8e-5, 0.0):
-        monkeypatch.setattr(sampling, "SLACK", slack)
+        monkeypatch.setattr("rnncli.lm.network.SLACK", slack)
         one, two = (
-            [s.text for s in generate(m, CHARS, num=200, length=100)] for m in (model, other)
+            [s.text for s in generate(Network(m), CHARS, num=200, length=100)]
+            for m in (model, other)
         )
         same.append(one == two)
     assert same == [True, False]
@@ -306,33 +309,35 @@ def test_the_slack_is_wider_than_what_float32_does() -> None:
         exact, states[2] = precise.step(step, states[2])
         for error in (many - exact, one - exact[:, :1]):
             worst = max(worst, float(np.ptp(error, axis=0).max()))
-    assert sampling.SLACK / 100 < worst < sampling.SLACK
+    assert SLACK / 100 < worst < SLACK
 
 
 def test_a_text_read_again_is_that_of_the_model_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two doubts there may be one token or many: all of them are read, each once."""
     model = model_of(CHARS)
     precise = Model(model.config, Params(model.params.shapes, np.float64, model.params.flat))
-    monkeypatch.setattr(sampling, "SLACK", 0.0)
-    expected = [s.text for s in generate(precise, CHARS, "The cat", num=20, length=60)]
+    monkeypatch.setattr("rnncli.lm.network.SLACK", 0.0)
+    expected = [s.text for s in generate(Network(precise), CHARS, "The cat", num=20, length=60)]
     for slack in (0.003, 0.1, 1e9):
-        monkeypatch.setattr(sampling, "SLACK", slack)
-        again = generate(model, CHARS, "The cat", num=20, length=60)
+        monkeypatch.setattr("rnncli.lm.network.SLACK", slack)
+        again = generate(Network(model), CHARS, "The cat", num=20, length=60)
         assert [s.text for s in again] == expected
 
 
 def test_another_seed_is_another_text_and_the_same_seed_the_same() -> None:
     model = model_of(WORDS)
     first, again, other = (
-        [s.text for s in generate(model, WORDS, num=10, seed=seed)] for seed in (1, 1, 2)
+        [s.text for s in generate(Network(model), WORDS, num=10, seed=seed)] for seed in (1, 1, 2)
     )
     assert first == again
     assert not set(first) & set(other)
 
 
 def test_without_chance_the_most_probable_token_is_taken_each_time() -> None:
-    model, ids = model_of(CHARS), prefix_ids(CHARS, "The")[0]
-    samples = list(generate(model, CHARS, "The", num=3, length=9, filters=Filters(temperature=0)))
+    model, ids = model_of(CHARS), read_prefix(CHARS, "The").ids
+    samples = list(
+        generate(Network(model), CHARS, "The", num=3, length=9, filters=Filters(temperature=0))
+    )
     state = model.zero_state(1)
     expected: list[int] = []
     while len(expected) < 9:
@@ -357,13 +362,13 @@ def test_the_logprob_of_a_document_is_what_evaluation_says(options: dict[str, An
     model = model_of(tokenizer, **options)
     assert tokenizer.eos is not None
     model.params["head.b"][tokenizer.eos] = 2
-    samples = generate(model, tokenizer, num=80, filters=Filters(temperature=0.7, top_k=9))
+    samples = generate(Network(model), tokenizer, num=80, filters=Filters(temperature=0.7, top_k=9))
     done = [s for s in samples if s.stopped == "end" and s.text.strip()]
     assert len(done) > 5
     for sample in done:
         assert sample.ids[-1] == tokenizer.eos
         assert sample.logprob == pytest.approx(sum(sample.token_logprobs))
-        (score,) = score_texts(model, tokenizer, [sample.text])
+        (score,) = score_texts(Network(model), tokenizer, [sample.text])
         assert score.tokens == len(sample.ids)
         assert -sample.logprob == pytest.approx(score.nats, 1e-5)
 
@@ -371,10 +376,10 @@ def test_the_logprob_of_a_document_is_what_evaluation_says(options: dict[str, An
 def test_unknown_and_start_are_never_written_unless_allowed() -> None:
     model = model_of(WORDS)
     model.params["head.b"][[WORDS.unk, WORDS.bos]] = 6
-    plain = [i for s in generate(model, WORDS, num=30, length=30) for i in s.ids]
+    plain = [i for s in generate(Network(model), WORDS, num=30, length=30) for i in s.ids]
     assert WORDS.unk not in plain
     assert WORDS.bos not in plain
-    allowed = list(generate(model, WORDS, num=30, length=30, allow_unk=True))
+    allowed = list(generate(Network(model), WORDS, num=30, length=30, allow_unk=True))
     assert WORDS.unk in allowed[0].ids
     assert "<unk>" in allowed[0].text
     assert all(WORDS.bos not in s.ids for s in allowed)
@@ -382,26 +387,26 @@ def test_unknown_and_start_are_never_written_unless_allowed() -> None:
 
 def test_a_text_ends_where_it_is_told_to() -> None:
     model = model_of(WORDS)
-    free = list(generate(model, WORDS, num=40, length=30))
+    free = list(generate(Network(model), WORDS, num=40, length=30))
     assert {s.stopped for s in free} == {"end", "length"}
     assert all(len(s.ids) == 30 for s in free if s.stopped == "length")
-    endless = list(generate(model, WORDS, num=40, length=30, stop_at_end=False))
+    endless = list(generate(Network(model), WORDS, num=40, length=30, stop_at_end=False))
     assert {(s.stopped, len(s.ids)) for s in endless} == {("length", 30)}
     assert WORDS.eos is not None
     model.params["head.b"][WORDS.eos] = 40
-    late = list(generate(model, WORDS, num=40, length=30, min_length=8))
+    late = list(generate(Network(model), WORDS, num=40, length=30, min_length=8))
     assert {(s.stopped, len(s.ids), s.ids.index(WORDS.eos)) for s in late} == {("end", 9, 8)}
 
 
 def test_a_stop_string_is_cut_off_wherever_tokens_end() -> None:
     model = model_of(CHARS)
-    whole = next(generate(model, CHARS, length=60))
+    whole = next(generate(Network(model), CHARS, length=60))
     string = whole.text[20:23]
     at = whole.text.find(string)
-    cut = next(generate(model, CHARS, length=60, stop=["never there", string]))
+    cut = next(generate(Network(model), CHARS, length=60, stop=["never there", string]))
     assert (cut.text, cut.stopped) == (whole.text[:at], "stop")
     assert cut.ids == whole.ids[: at + 3]
-    assert "".join(stream_one(model, CHARS, length=60, stop=[string])) == cut.text
+    assert "".join(stream_one(Network(model), CHARS, length=60, stop=[string])) == cut.text
 
 
 @pytest.mark.parametrize("level", ["word", "char", "byte"])
@@ -411,8 +416,10 @@ def test_the_pieces_of_a_stream_join_to_the_sample(level: str, unit: str) -> Non
     model = model_of(tokenizer)
     for prefix in ("", "The cat ", "A dog"):
         for stop in ((), ("the", "at on")):
-            pieces = list(stream_one(model, tokenizer, prefix, length=50, seed=5, stop=stop))
-            sample = next(generate(model, tokenizer, prefix, length=50, seed=5, stop=stop))
+            pieces = list(
+                stream_one(Network(model), tokenizer, prefix, length=50, seed=5, stop=stop)
+            )
+            sample = next(generate(Network(model), tokenizer, prefix, length=50, seed=5, stop=stop))
             assert "".join(pieces) == sample.text
             assert "" not in pieces
     assert len(pieces) > 1
@@ -426,36 +433,41 @@ def test_words_join_to_the_prefix_as_people_write() -> None:
         (cat, "", "cat"), (cat, "the dog (", "cat"),
     ):  # fmt: skip
         others = tuple(set(range(len(WORDS))) - {token})
-        sample = next(generate(model, WORDS, prefix, length=1, filters=Filters(banned=others)))
+        sample = next(
+            generate(Network(model), WORDS, prefix, length=1, filters=Filters(banned=others))
+        )
         assert sample.text == text, prefix
 
 
 def test_the_prefix_is_read_by_the_models_own_rule() -> None:
     index = WORDS.vocabulary.index
-    ids, unknown = prefix_ids(WORDS, "THE zebra's cat")
+    found = read_prefix(WORDS, "THE zebra's cat")
+    ids, unknown = found.ids, found.unknown
+    assert found.known == ids[1:]
     assert unknown == ["zebra"]
     assert ids == [WORDS.bos, index["the"], WORDS.unk, index["'s"], index["cat"]]
-    assert prefix_ids(WORDS, "") == ([WORDS.bos], [])
+    assert read_prefix(WORDS, "") == Prefix("", [WORDS.bos], [], [])
     sentence = Tokenizer.train(TEXTS, unit="sentence")
-    assert prefix_ids(sentence, "A dog. The cat") == prefix_ids(sentence, "The cat")
+    ids = read_prefix(sentence, "The cat").ids
+    assert read_prefix(sentence, "A dog. The cat").ids == ids
 
 
 def test_a_stream_without_prefix_goes_on_from_newline_or_the_commonest_token() -> None:
-    assert prefix_ids(CHARS, "") == ([CHARS.vocabulary.index[" "]], [])
+    assert read_prefix(CHARS, "") == Prefix("", [CHARS.vocabulary.index[" "]], [], [])
     lines = Tokenizer.train(["to be\nor not"], "char", unit="stream")
-    assert prefix_ids(lines, "") == ([lines.vocabulary.index["\n"]], [])
-    sample = next(generate(model_of(lines), lines, length=5, filters=Filters(no_repeat=1)))
+    assert read_prefix(lines, "").ids == [lines.vocabulary.index["\n"]]
+    sample = next(generate(Network(model_of(lines)), lines, length=5, filters=Filters(no_repeat=1)))
     assert len(set(sample.ids)) == 5
 
 
 def test_a_long_prefix_is_read_as_token_by_token() -> None:
     model, prefix = model_of(CHARS), "The cat sat on the old mat. " * 90
     state = model.zero_state(1)
-    for token in prefix_ids(CHARS, prefix)[0]:
+    for token in read_prefix(CHARS, prefix).ids:
         z, state = model.step(np.array([token]), state)
     filters = Filters(banned=(CHARS.unk,))
     p = probabilities(z[:, 0], filters)
-    first = next(generate(model, CHARS, prefix, length=1))
+    first = next(generate(Network(model), CHARS, prefix, length=1))
     log_z = np.log(np.exp(z[:, 0] - z.max()).sum()) + z.max()
     assert p[first.ids[0]] > 0
     assert first.logprob == pytest.approx(float(z[first.ids[0], 0] - log_z), abs=1e-4)
@@ -464,8 +476,10 @@ def test_a_long_prefix_is_read_as_token_by_token() -> None:
 def test_repeats_are_counted_over_prefix_and_text() -> None:
     model = model_of(WORDS)
     filters = Filters(no_repeat=2)
-    known = prefix_ids(WORDS, "the cat sat on the")[0][1:]
-    for sample in generate(model, WORDS, "the cat sat on the", num=20, length=25, filters=filters):
+    known = read_prefix(WORDS, "the cat sat on the").ids[1:]
+    for sample in generate(
+        Network(model), WORDS, "the cat sat on the", num=20, length=25, filters=filters
+    ):
         text = known + sample.ids
         pairs = list(pairwise(text))
         assert len(set(pairs)) == len(pairs)
@@ -478,7 +492,7 @@ def test_repeats_are_counted_over_prefix_and_text() -> None:
 )  # fmt: skip
 def test_senseless_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        next(generate(model_of(WORDS), WORDS, **wrong))
+        next(generate(Network(model_of(WORDS)), WORDS, **wrong))
 
 
 def test_filters_are_values() -> None:
@@ -512,15 +526,15 @@ def test_a_draw_falls_on_the_block_and_then_on_the_token(size: int) -> None:
     drawn = filters_module.draw(weights, u, 0.05)
     for k in range(500):
         (one,), (near,), (whole,) = filters_module.draw(weights[k : k + 1], u[k : k + 1], 0.05)
-        assert (one, near) == (drawn.ids[k], drawn.near[k])
+        assert (one, near) == (drawn.ids[k], drawn.ambiguous[k])
         assert weights[k, one] > 0
         token, close, total = drawn_plainly(weights[k].tolist(), u[k].tolist(), 0.05)
         assert (one, near) == (token, close)
         assert whole == pytest.approx(total, rel=1e-12)
-        assert drawn.whole[k] == pytest.approx(total, rel=1e-12)
-    assert 0 < drawn.near.sum() < 500 or size == 1
-    assert not filters_module.draw(weights, u).near.any()
-    assert not filters_module.draw(0 * weights, u).whole.any()
+        assert drawn.total[k] == pytest.approx(total, rel=1e-12)
+    assert 0 < drawn.ambiguous.sum() < 500 or size == 1
+    assert not filters_module.draw(weights, u).ambiguous.any()
+    assert not filters_module.draw(0 * weights, u).total.any()
 
 
 def test_draws_from_many_blocks_follow_the_distribution() -> None:
@@ -544,4 +558,4 @@ def test_an_error_of_the_weights_leads_to_another_token_only_where_a_draw_is_nea
     off = logits + rng.uniform(-error / 2, error / 2, logits.shape)
     first, second = (filters_module.draw(np.exp(z), u, error) for z in (logits, off))
     assert (first.ids != second.ids).any()
-    assert first.near[first.ids != second.ids].all()
+    assert first.ambiguous[first.ids != second.ids].all()

@@ -87,7 +87,7 @@ def test_vectors_say_what_dictionaries_say(order: int, marked: bool) -> None:
     plain = Plainly(units, V, bos, order)
     unseen = random_units(9, 30, V, marked)
     ids, starts = joined(unseen)
-    nats = model.nats(ids, starts)
+    nats = model.nats(ids, starts).nats
     expected = []
     for unit in unseen:
         expected.append(math.nan)
@@ -117,7 +117,7 @@ def test_the_distribution_and_the_nats_agree() -> None:
     V, units = 11, random_units(2, 80, 11)
     model = KneserNey.train(*joined(units), V, BOS, 4)
     unit = [BOS, 3, 7, 10, 4, 4, 8, EOS]
-    nats = model.nats(np.array(unit), np.array([0, len(unit)]))
+    nats = model.nats(np.array(unit), np.array([0, len(unit)])).nats
     for i in range(1, len(unit)):
         assert nats[i] == pytest.approx(-math.log(model.distribution(unit[:i])[unit[i]]), abs=1e-12)
 
@@ -163,7 +163,7 @@ def test_discounts_follow_the_counts_of_counts() -> None:
 def test_a_bigram_model_finds_what_follows_what() -> None:
     train, test = joined(random_units(3, 3000, 40)), joined(random_units(4, 200, 40))
     unigram, bigram = (
-        np.nanmean(KneserNey.train(*train, 40, BOS, order).nats(*test)) for order in (1, 2)
+        np.nanmean(KneserNey.train(*train, 40, BOS, order).nats(*test).nats) for order in (1, 2)
     )
     assert unigram > 3
     assert bigram < unigram / 2

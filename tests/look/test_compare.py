@@ -6,7 +6,8 @@ import math
 import pytest
 from commands import TINY, good, refused, run, sentences
 
-from rnncli.training import session
+from rnncli.lm import language_model
+from rnncli.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_the_settings_that_differ_and_no_others(files):
 @pytest.mark.parametrize("name", ["a", "char", "tied"])
 def test_the_figures_are_those_of_the_run(files, name):
     (figures, _) = compared(files, name, "b")["figures"]
-    language, run_ = session.resume(files / f"{name}-m.npz")
+    language, run_ = checkpoint.resume(files / f"{name}-m.npz")
     assert figures["parameters"] == language.model.params.flat.size
     assert (figures["steps"], figures["tokens"]) == (12, run_.tokens)
     assert figures["best"] == min(row["valid"] for row in language.history)
@@ -68,7 +69,7 @@ def test_figures_that_cannot_be_compared_have_a_warning(files):
 
 
 def test_the_table_and_models_without_a_run(files, tmp_path):
-    session.save(tmp_path / "plain.npz", session.load(files / "a-m.npz"))
+    language_model.save(tmp_path / "plain.npz", language_model.load(files / "a-m.npz"))
     lines = good("inspect", files / "b-m.npz", tmp_path / "plain.npz").out.splitlines()
     rows = {line[:25].strip(): line[25:].split() for line in lines[1:]}
     assert rows["cell"] == ["rnn", "gru"]

@@ -11,8 +11,8 @@ import pytest
 from commands import TINY, good, run, sentences
 
 from rnncli.data.dataset import Dataset
+from rnncli.lm import language_model
 from rnncli.look import inspection
-from rnncli.training import session
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def files(tmp_path_factory):
     good("tokenize", folder / "t.txt", "-o", folder / "d.npz", "-q")
     good("train", folder / "d.npz", "-o", folder / "m.npz", *TINY, "--max-steps", 30,
          "--valid-every", 10, "--seed", 4, "-q")  # fmt: skip
-    session.save(folder / "plain.npz", session.load(folder / "m.npz"))
+    language_model.save(folder / "plain.npz", language_model.load(folder / "m.npz"))
     return folder
 
 
@@ -49,7 +49,7 @@ def test_a_data_file(files):
 
 
 def test_a_model_file_and_its_run(files):
-    told, language = found(files / "m.npz"), session.load(files / "m.npz")
+    told, language = found(files / "m.npz"), language_model.load(files / "m.npz")
     assert told["config"] == language.model.config.to_json()
     assert told["recipe"]["seed"] == 4
     assert told["run"]["step"] == 30

@@ -14,13 +14,14 @@ from commands import good, refused, run, sentences
 from networks import language_model, random_params
 
 from rnncli.data.dataset import Dataset
-from rnncli.lm.language_model import LanguageModel
+from rnncli.generation.generate import generate
+from rnncli.lm.language_model import LanguageModel, load
 from rnncli.look import report
 from rnncli.look.report import activity, learning, weights
 from rnncli.nn import Model, Steps, gradient_by_lag
+from rnncli.score.evaluate import evaluate
 from rnncli.score.surprisal import Token
 from rnncli.text.tokenizer import Tokenizer
-from rnncli.training import session
 
 TEXT = 'The cat sees "a dog (the old dog) at home" by the river. </script><b>&amp; zebra.'
 CHARTS = ("loss", "rate", "norm", "clip", "unit", "lag", "singular", "eigen", "parts", "work",
@@ -140,13 +141,13 @@ def test_the_charts_are_said_in_words(page, models):
 
 
 def both(files, models):
-    return [(session.load(files / f"{name}.npz"), model)
+    return [(load(files / f"{name}.npz"), model)
             for name, model in zip(("gru", "lstm"), models, strict=True)]  # fmt: skip
 
 
 def test_the_surprise_is_what_eval_counts(files, models):
     for language, model in both(files, models):
-        score = session.evaluate(language, [TEXT])
+        score = evaluate(language, [TEXT])
         nats = model["text"]["nats"]
         assert len(nats) == score.tokens
         assert sum(nats) == pytest.approx(score.nats, rel=1e-3)
@@ -298,13 +299,13 @@ def test_rows_without_a_figure_are_passed_over():
 
 
 def test_samples_come_from_the_log_where_they_are_in_it(files):
-    language = session.load(files / "gru.npz")
+    language = load(files / "gru.npz")
     log = [{"kind": "sample", "step": 1000, "prefix": "the", "text": " cat"}]
-    assert learning.samples(language, log) == [
+    assert learning.samples(language.predictor(), language.tokenizer, log) == [
         {"when": "step 1,000", "prefix": "the", "text": " cat"}
     ]
-    now = learning.samples(language, [])
-    written = session.generate(language, temperature=0.5, num=2, length=60)
+    now = learning.samples(language.predictor(), language.tokenizer, [])
+    written = generate(language, temperature=0.5, num=2, length=60)
     assert [row["text"] for row in now[:2]] == [sample.text for sample in written]
 
 
@@ -365,12 +366,12 @@ def test_state_is_carried_from_text_to_text_where_it_was_in_training(files, tmp_
     """Over a whole split: the nats are those of `eval`, the last state the engine's."""
     good("train", files / "d.npz", "-o", tmp_path / "m.npz", "--hidden", 5, "--batching", batching,
          "--batch", 2, "--bptt", 8, "--max-steps", 30, "-q")  # fmt: skip
-    language, data = session.load(tmp_path / "m.npz"), Dataset.open(files / "d.npz")
+    language, data = load(tmp_path / "m.npz"), Dataset.open(files / "d.npz")
     assert language.carried == (batching == "consecutive")
     texts = report.data_texts(data, language.tokenizer, "test", 10_000)
-    passage = activity.passage(language, texts, 10_000)
+    passage = activity.passage(language.predictor(), language.tokenizer, texts, 10_000)
     assert sum(token.nats for token in passage.tokens) == pytest.approx(
-        session.evaluate(language, data).nats, rel=1e-4
+        evaluate(language, data).nats, rel=1e-4
     )
     part = data.splits["test"]
     ids = part.ids if language.carried else part.ids[part.starts[-2] :]
@@ -441,7 +442,9 @@ def test_markup_in_names_and_samples_stays_text():
     }  # fmt: skip
     text = "</script><b>--><!--"
     log = [{"kind": "sample", "step": 1, "prefix": text, "text": text}]
-    page = Page(report.build([report.Source(found, language, log)] * 2, ["a b c"]))
+    page = Page(
+        report.build([report.Source(found, language, language.predictor(), log)] * 2, ["a b c"])
+    )
     assert page.tags["b"] == 0
     assert "no validation was recorded" in page.words
     models = json.loads(page.scripts[0])["models"]

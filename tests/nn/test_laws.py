@@ -29,7 +29,7 @@ from rnncli.nn.cells import table as engine
 from rnncli.nn.heads.softmax import token_gradients, token_nats
 from rnncli.nn.inputs.input import Source, dropped
 from rnncli.nn.layout import matrices as matrices_of
-from rnncli.nn.ops import add_gather_backward, gather_forward
+from rnncli.nn.ops import add_gather_backward, gather_forward, log_softmax, top
 from rnncli.nn.optim import (
     UpdateStep,
     clip_norm,
@@ -60,6 +60,35 @@ def test_head_blocks_never_change_the_answer_however_large_the_logits(block, siz
     close(dx, W.T @ d)
     close(dW, d @ x.T)
     close(db, d.sum(axis=1))
+
+
+def test_log_softmax_is_the_logarithm_of_shares_however_large_the_logits():
+    z = np.random.default_rng(0).standard_normal((4, 7)) * 3
+    e = np.exp(z)
+    close(log_softmax(z, axis=0), np.log(e / e.sum(axis=0)))
+    close(log_softmax(z + 1e4, axis=1), np.log(e / e.sum(axis=1, keepdims=True)))
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 12, 50])
+def test_the_highest_values_are_those_of_a_sort_and_of_equal_ones_the_first(k):
+    rng = np.random.default_rng(k)
+    for values in (rng.standard_normal(12), rng.integers(0, 3, 12).astype(float)):
+        wanted = [i for _, i in sorted((-value, i) for i, value in enumerate(values))][:k]
+        assert top(values, k).tolist() == wanted
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_one_more_row_of_the_head_is_the_probability_of_a_token(tied):
+    config = Config(V, hidden=H, embed=H, tied=tied)
+    model, rng = Model.initial(config, 3, np.float64), np.random.default_rng(4)
+    x, y = rng.integers(0, V, (2, T * B))
+    batch, state = Batch(x, y, DENSE), model.zero_state(B)
+    nats, logprob, after = model.nats_and_logprob(batch, 2, state)
+    exact, other = model.nats(batch, state)
+    np.testing.assert_array_equal(nats, exact)
+    np.testing.assert_array_equal(after.h, other.h)
+    always = Batch(x, np.full(T * B, 2), DENSE)
+    close(logprob, -model.nats(always, state)[0])
 
 
 def real_stack(cell, seed=0, both=False, layers=2, steps=DENSE):

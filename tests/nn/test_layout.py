@@ -7,7 +7,7 @@ import pytest
 from networks import random_configuration
 
 import rnncli
-from rnncli.config import settings
+from rnncli.config import recipe
 from rnncli.config.network import Config
 from rnncli.nn import Model, cost
 from rnncli.nn.cells.table import CELLS
@@ -100,8 +100,8 @@ def test_a_cell_an_input_and_a_head_is_a_file_and_a_name_in_the_settings(folder,
 
 
 def test_rules_and_schedules_are_those_of_the_settings():
-    assert list(RULES) == list(settings.RATES)
-    assert tuple(SCHEDULES) == settings.SCHEDULES
+    assert list(RULES) == list(recipe.RATES)
+    assert tuple(SCHEDULES) == recipe.SCHEDULES
 
 
 def test_the_facts_of_a_cell_agree():

@@ -6,11 +6,13 @@ from commands import TINY, good, refused, sentences
 
 import rnncli
 from rnncli.config.network import Config
+from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError, DataError
 from rnncli.lm import language_model
 from rnncli.nn import Model, Steps
 from rnncli.nn.transfer import carried_over, match
 from rnncli.training import session as api
+from rnncli.training.loop import train
 from rnncli.training.settings import settings_from
 
 NETWORKS = {
@@ -80,7 +82,7 @@ def test_a_new_token_reads_and_is_read_as_the_mean_of_all(name):
 
 def test_with_the_old_vocabulary_nothing_changes_before_the_first_step(files):
     start = rnncli.load(files / "m.npz")
-    data = api.Dataset.open(files / "a.npz")
+    data = Dataset.open(files / "a.npz")
     config, recipe = settings_from(start, data.tokenizer, None, {})
     session = api.begin(data, api.fresh(data, config, recipe, start=start))
     tokens = start.tokenizer.vocabulary.tokens, data.tokenizer.vocabulary.tokens
@@ -129,18 +131,20 @@ def test_a_run_that_began_with_a_model_goes_on_to_the_same_bytes(files, tmp_path
     stopped(words, parts)
     good("train", *words, "-o", parts, "--resume", "--max-steps", 6)
     assert parts.read_bytes() == whole.read_bytes()
-    assert language_model.load(parts).data["from"] == api.load(files / "m.npz").fingerprint
+    assert (
+        language_model.load(parts).data["from"] == language_model.load(files / "m.npz").fingerprint
+    )
 
 
 def stopped(words, path):
     """As a run of six steps that is saved and left after the third."""
     data, _, start, *_ = words
-    dataset, language = api.Dataset.open(data), api.load(start)
+    dataset, language = Dataset.open(data), language_model.load(start)
     config, recipe = settings_from(
         language, dataset.tokenizer, "theanolm-lstm300", {"dropout": 0.1, "max_steps": 6}
     )
     session = api.begin(dataset, api.fresh(dataset, config, recipe, start=language))
-    for report in api.steps(session.run, session.plan, session.validate):
+    for report in train(session.run, session.plan, session.validate):
         if report.kind == "step" and report.step == 3:
             break
     session.save(path)

@@ -19,9 +19,9 @@ from rnncli.cli.train import train
 from rnncli.config.recipe import Recipe
 from rnncli.data.batches import Consecutive, Sentences
 from rnncli.errors import ConfigError
-from rnncli.lm import language_model
 from rnncli.nn.packed import Steps
 from rnncli.parallel.mpi import Comm, started
+from rnncli.training import checkpoint
 from rnncli.training.shards import ShardedPlan
 
 
@@ -68,9 +68,7 @@ def test_two_ranks_leave_the_file_of_one_process_but_for_their_number(data, tmp_
     assert done.code == 0, done.err
     assert "batch 4 x 8, 2 ranks" in done.err
     assert done.err.count("done: 10 steps") == 1  # rank 0 speaks
-    (one, alone), (two, run) = map(
-        language_model.resume, (tmp_path / "alone.npz", tmp_path / "m.npz")
-    )
+    (one, alone), (two, run) = map(checkpoint.resume, (tmp_path / "alone.npz", tmp_path / "m.npz"))
     assert (alone.ranks, run.ranks) == (1, 2)
     assert (one.model.params.flat == two.model.params.flat).all()
     assert (alone.model.params.flat == run.model.params.flat).all()
@@ -89,7 +87,7 @@ def test_ranks_resume_to_the_same_bytes_and_say_so_when_there_are_others(data, t
     assert "going on after step 5." in done.err
     assert "rounding" not in done.err
     assert model.read_bytes() == gather_state.read_bytes()
-    assert language_model.resume(model)[1].recipe.shards == 3
+    assert checkpoint.resume(model)[1].recipe.shards == 3
     done = good(*words, 11, "-o", model)
     assert "begun with 3 ranks, going on with 1: the same up to rounding" in done.err
 
@@ -190,7 +188,7 @@ def test_a_rank_that_fails_ends_the_job_and_leaves_the_last_save(data, tmp_path,
     done, _ = mpi_torture.torture(data, model, 2, kind, rank, 5)
     assert done.code == code
     assert mpi_torture.SAID[kind] in done.err
-    assert language_model.resume(model)[1].step in (
+    assert checkpoint.resume(model)[1].step in (
         4,
         5,
     )  # rank 0 may have been writing the later one
@@ -210,7 +208,7 @@ def test_a_signal_to_any_rank_stops_them_all_and_saves(data, tmp_path):
     done = ended(started)
     assert done.code == 143
     assert f"stopped; {model} is saved. Go on with the same command and --resume." in done.err
-    assert 5 <= language_model.resume(model)[1].step < 100_000
+    assert 5 <= checkpoint.resume(model)[1].step < 100_000
 
 
 def test_mpiexec_without_mpi4py_is_refused(data, tmp_path, monkeypatch):

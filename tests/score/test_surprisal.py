@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_scoring import DOCUMENTS, SEEN, SENTENCES, STREAM, TEXTS, model_of, split_of, unigram
 
+from rnncli.lm.network import Network
 from rnncli.score.scoring import score_texts
 from rnncli.score.surprisal import split_units, surprisals, text_tokens, text_units
 from rnncli.text.pretokenizer import Pretokenizer
@@ -52,9 +53,9 @@ def test_capitals_and_white_space_stay() -> None:
 def test_the_nats_are_those_that_evaluation_counts(tokenizer: Tokenizer, carried: bool) -> None:
     model = model_of(tokenizer)
     units = [unit for text in TEXTS for unit in text_units(tokenizer, text)]
-    told = [t for unit in surprisals(model, tokenizer, units, carried=carried) for t in unit]
+    told = [t for unit in surprisals(Network(model, carried), tokenizer, units) for t in unit]
     nats = [token.nats for token in told if not math.isnan(token.nats)]
-    expected = list(score_texts(model, tokenizer, TEXTS, carried=carried))
+    expected = list(score_texts(Network(model, carried), tokenizer, TEXTS))
     assert len(nats) == sum(score.tokens for score in expected)
     assert math.fsum(nats) == pytest.approx(sum(score.nats for score in expected), rel=1e-5)
     assert sum(not token.known for token in told) == sum(score.oov for score in expected) + sum(
@@ -64,7 +65,7 @@ def test_the_nats_are_those_that_evaluation_counts(tokenizer: Tokenizer, carried
 
 def test_what_it_would_rather_have_read_is_in_order_and_never_the_start() -> None:
     model = unigram(DOCUMENTS, {"the": 0.4, "<s>": 0.3, "cat": 0.2, "</s>": 0.05})
-    (unit,) = surprisals(model, DOCUMENTS, text_units(DOCUMENTS, "A zebra"), best=3)
+    (unit,) = surprisals(Network(model), DOCUMENTS, text_units(DOCUMENTS, "A zebra"), best=3)
     assert [(token.text, token.known) for token in unit] == [
         ("A", True), ("zebra", False), ("</s>", True),
     ]  # fmt: skip
@@ -73,16 +74,16 @@ def test_what_it_would_rather_have_read_is_in_order_and_never_the_start() -> Non
         assert [p for _, p in token.best] == pytest.approx([0.4, 0.2, 0.05], rel=1e-5)
     assert unit[2].nats == pytest.approx(-math.log(0.05), rel=1e-5)
     assert unit[2].bits == pytest.approx(-math.log2(0.05), rel=1e-5)
-    all_of_it = next(surprisals(model, DOCUMENTS, text_units(DOCUMENTS, "A"), best=1000))
+    all_of_it = next(surprisals(Network(model), DOCUMENTS, text_units(DOCUMENTS, "A"), best=1000))
     assert len(all_of_it[0].best) == len(DOCUMENTS) - 1
     assert sum(p for _, p in all_of_it[0].best) == pytest.approx(0.7, rel=1e-5)
 
 
 def test_windows_change_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
     model, units = model_of(STREAM), text_units(STREAM, " ".join(TEXTS))
-    whole = next(surprisals(model, STREAM, units))
+    whole = next(surprisals(Network(model), STREAM, units))
     monkeypatch.setattr("rnncli.score.surprisal.LOGITS", 2 * len(STREAM))
-    parts = next(surprisals(model, STREAM, units))
+    parts = next(surprisals(Network(model), STREAM, units))
     assert [t.text for t in whole] == [t.text for t in parts]
     np.testing.assert_allclose([t.nats for t in whole], [t.nats for t in parts], rtol=1e-5)
 
@@ -90,7 +91,7 @@ def test_windows_change_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_blank_units_stay_blank() -> None:
     blank = text_units(DOCUMENTS, "the cat")[0]._replace(ids=np.empty(0, np.uint32), pieces=[])
     units = [*text_units(DOCUMENTS, "the cat"), blank, *text_units(DOCUMENTS, "the cat")]
-    first, middle, last = surprisals(model_of(DOCUMENTS), DOCUMENTS, units)
+    first, middle, last = surprisals(Network(model_of(DOCUMENTS)), DOCUMENTS, units)
     assert middle == []
     assert first == last
 

@@ -4,6 +4,7 @@ Weights are lively, states and batches random; all from a generator or a seed th
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from rnncli.nn import Batch, Model, Params, State, Steps, shapes
 T, B, E, H, P, V, K = 5, 3, 4, 6, 2, 9, 7
 RAGGED, DENSE = Steps.of_lengths((5, 2, 4)), Steps.dense(T, B)
 
-CELLS = {
+CELLS: dict[str, dict[str, Any]] = {
     "lstm": {"cell": "lstm"},
     "lstm-projected": {"cell": "lstm", "proj": P},
     "gru": {"cell": "gru"},

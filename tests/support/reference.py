@@ -10,6 +10,9 @@ for the others. A sequence is a list of vectors. A state is a dict {"h": ...}, f
 {"h": ..., "c": ...}. Backward functions give dicts with the same keys.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 
@@ -23,7 +26,7 @@ def zeros_like(weights):
 
 # --------------------------------------------------------------------------------------------- rnn
 
-SQUASH = {
+SQUASH: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "tanh": (np.tanh, lambda s: 1 - np.tanh(s) ** 2),
     "relu": (lambda s: np.where(s > 0, s, 0.0), lambda s: np.where(s > 0, 1.0, 0.0)),
     "identity": (lambda s: s, lambda s: np.ones_like(s)),

@@ -1,6 +1,7 @@
 """The table of levels: nobody else asks a level's name, and a row is all that a level needs."""
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rnncli.data.document import Skipped
 from rnncli.data.spool import Spool
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ConfigError
-from rnncli.generation.sampling import generate
+from rnncli.lm.language_model import LanguageModel
 from rnncli.nn import Config, Model
 from rnncli.text.levels import LEVELS, level_of
 from rnncli.text.pretokenizer import UNITS, Pretokenizer
@@ -40,6 +41,13 @@ def test_nobody_compares_a_level_by_name():
     assert {
         str(path): found for path in SOURCES if (found := names_compared(path.read_text()))
     } == {}
+
+
+def test_text_alone_asks_by_its_marks_whether_it_is_a_stream():
+    asking = [
+        path for path in SOURCES if re.search(r"\b[be]os is (not )?None", path.read_text("utf-8"))
+    ]
+    assert {path.parent.name for path in asking} == {"text"}
 
 
 def test_a_level_that_is_none_is_named():
@@ -122,5 +130,6 @@ def test_a_new_level_is_a_row(tmp_path, monkeypatch):
     config, _ = settings_for(trained)
     assert config.hidden == preset("characters").settings["hidden"]
     model = Model.initial(Config(len(trained), hidden=4), 0)
-    for sample in generate(model, trained, num=3, prefix="don", seed=1, length=5):
+    language = LanguageModel(model, trained)
+    for sample in rnncli.generate(language, "don", num=3, seed=1, length=5):
         assert set(sample.text.split("-")) <= {"", "key", "don"}

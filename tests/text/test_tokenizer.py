@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rnncli.data.tokenize import tokenize
 from rnncli.errors import ArtefactError, ConfigError, DataError
+from rnncli.text.encoder import ChunkEncoder
 from rnncli.text.pretokenizer import Pretokenizer
 from rnncli.text.sentences import sentences
 from rnncli.text.tokenizer import Tokenizer
@@ -254,6 +255,7 @@ def test_impossible_rules_and_sizes_are_refused():
 
 def test_the_cache_stays_within_its_bounds(monkeypatch):
     tokenizer = Tokenizer.train(["a b"])
+    assert isinstance(tokenizer._encode, ChunkEncoder)
     chunks = tokenizer._encode._cache
     monkeypatch.setattr(type(chunks), "entries", 10)
     expected = tokenizer.encode("a").tolist() + [0] * 100 + tokenizer.encode("b").tolist()
@@ -282,7 +284,8 @@ def stored(tokenizer):
 @pytest.mark.parametrize("unit", ["document", "stream"])
 def test_a_stored_tokenizer_comes_back(level, unit):
     tokenizer = Tokenizer.train(["naïve 中文 👍 a"], level, unit=unit)
-    again = Tokenizer.from_artefact(*stored(tokenizer), "m.npz")
+    header, arrays = stored(tokenizer)
+    again = Tokenizer.from_artefact(header, arrays, "m.npz")
     assert again.vocabulary.tokens == tokenizer.vocabulary.tokens
     assert again.vocabulary.counts.tolist() == tokenizer.vocabulary.counts.tolist()
     assert (again.pretokenizer, again.fingerprint) == (

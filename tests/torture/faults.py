@@ -106,7 +106,7 @@ class _Raw(io.FileIO):
             buffer = memoryview(buffer)[: max(1, len(buffer) // 2)]
         return super().readinto(buffer)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         self._faults.tick()
         return super().read(size)
 

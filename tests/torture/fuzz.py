@@ -20,6 +20,7 @@ from rnncli.config.network import Config
 from rnncli.errors import ArtefactError, ConfigError, DataError
 from rnncli.files import artefact as artefacts
 from rnncli.generation.sampling import generate
+from rnncli.lm.network import Network
 from rnncli.nn import Model
 from rnncli.text.tokenizer import Tokenizer
 
@@ -104,7 +105,7 @@ def sampler(seconds: int, folder: Path) -> Tally:
         source, number, prefix = value
         try:
             drawn = list(
-                generate(model, words, prefix, length=12, match=source, seed=number, num=2)
+                generate(Network(model), words, prefix, length=12, match=source, seed=number, num=2)
             )
         except ConfigError as error:
             one_line(error)

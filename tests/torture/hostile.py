@@ -26,7 +26,7 @@ from tally import Tally
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ArtefactError
 from rnncli.files import artefact, canonical, container
-from rnncli.lm import language_model
+from rnncli.training import checkpoint
 
 SECONDS, BYTES = 0.05, 8 << 20  # what a refusal may take
 
@@ -234,7 +234,7 @@ def senseless(folder: Path) -> Iterator[tuple[str, bytes, Callable[[Path], objec
     good("tokenize", folder / "t.txt", "-o", data)
     good("train", data, "-o", model, *TINY, "--max-steps", 2, "--threads", 1)
     found: dict[str, Any] = {"data": artefact.read(data), "model": artefact.read(model)}
-    loaders = {"data": Dataset.open, "model": language_model.resume}
+    loaders = {"data": Dataset.open, "model": checkpoint.resume}
 
     def with_(kind: str, **changed: Any) -> tuple[str, bytes, Callable[[Path], object]]:
         arrays = {**found[kind].arrays}

@@ -29,7 +29,7 @@ from tally import Tally
 
 from rnncli.errors import ArtefactError, RnncliError
 from rnncli.files import artefact
-from rnncli.lm import language_model
+from rnncli.training import checkpoint
 
 ELEMENTS = 60_000
 
@@ -158,12 +158,13 @@ def trains(count: int, folder: Path) -> Tally:
             litter = {p.name for p in folder.iterdir()} - {
                 "t.txt", "d.npz", "whole.npz", "whole.log", "m.npz", "log"}  # fmt: skip
             tally.check(not litter, f"left over: {litter}")
-            model.unlink(), log.unlink()
+            model.unlink()
+            log.unlink()
             continue
         try:
             tally.check(code == -signal.SIGKILL, f"exit code {code}")
             if model.exists():
-                language_model.resume(model)
+                checkpoint.resume(model)
         except RnncliError as error:
             tally.failed(str(error))
     return tally

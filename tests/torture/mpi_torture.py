@@ -22,7 +22,7 @@ from mpi_ranks import start
 
 from rnncli import cli
 from rnncli.errors import RnncliError
-from rnncli.lm import language_model
+from rnncli.training import checkpoint
 from rnncli.training.step import Stepper
 
 SAID = {  # what the user sees of each fault
@@ -46,7 +46,7 @@ def fail(kind):
 
 def victim(data, model, kind, rank, step):
     """`rnncli train`, saving at every step, in which a rank does not live to see a step's end."""
-    importlib.import_module("rnncli.cli.train_watch").SAVE_EVERY = 0
+    vars(importlib.import_module("rnncli.cli.train_watch"))["SAVE_EVERY"] = 0
     gradient = Stepper.gradient
 
     def failing(self, work, carried, scale, seed):
@@ -77,7 +77,7 @@ def main(count):
             ranks, kind = draw.choice([2, 2, 3]), list(SAID)[number % len(SAID)]
             step = draw.randrange(2, LAST)
             done, seconds = torture(data, model, ranks, kind, draw.randrange(ranks), step)
-            kept = language_model.resume(model)[1].step  # raises if the file is not whole
+            kept = checkpoint.resume(model)[1].step  # raises if the file is not whole
             told = "told" if SAID[kind] in done.err else "NOT TOLD"
             where = "whole" if step - 1 <= kept <= step else f"AT STEP {kept} OF {step}"
             found[f"{kind}: {told}, code {done.code}, {where}"] += 1

@@ -24,10 +24,10 @@ from rnncli.config.recipe import RATES, SCHEDULES, Recipe
 from rnncli.data.batches import BatchPlan
 from rnncli.data.dataset import Dataset
 from rnncli.errors import ConfigError
-from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
 from rnncli.nn import Batch, Model, Steps
 from rnncli.text.tokenizer import Tokenizer
+from rnncli.training import checkpoint
 from rnncli.training.loop import TrainRun, make_plan, train
 
 WORDS = Tokenizer.train(["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"])
@@ -56,7 +56,7 @@ def resume(count: int, folder: Path) -> Tally:
         seen: list[Any] = []
         for stop in sorted(draw.sample(range(1, len(reports)), min(2, len(reports) - 1))):
             seen += _go(stopped, language, run_, plan, validate, stop - len(seen))
-            language, run_ = language_model.resume(stopped)
+            language, run_ = checkpoint.resume(stopped)
         seen += _go(stopped, language, run_, plan, validate, None)
         same = stopped.read_bytes() == whole.read_bytes()
         tally.check(same and seen == reports, f"{config} {recipe}: {same=}, {seen == reports=}")
@@ -73,7 +73,7 @@ def _go(
 ) -> list[Any]:
     reports = list(itertools.islice(train(run_, plan, validate), stop))
     language.model = run_.result
-    language_model.save(path, language, run_)
+    checkpoint.save(path, language, run_)
     return reports
 
 
@@ -143,7 +143,7 @@ def signals(count: int, folder: Path) -> Tally:
         fine &= "stopped; " not in err or out.exists()
         try:
             if out.exists():
-                Dataset.open(out) if name == "tokenize" else language_model.resume(out)
+                Dataset.open(out) if name == "tokenize" else checkpoint.resume(out)
         except Exception as error:
             fine, err = False, repr(error)
         out.unlink(missing_ok=True)
@@ -171,7 +171,8 @@ def _begin(words: tuple[Any, ...], folder: Path) -> tuple[int, int, Path]:
         try:
             cli.run()
         except SystemExit as stop:
-            sys.stdout.flush(), sys.stderr.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(int(stop.code or 0))
         except KeyboardInterrupt:  # it came before `run` could see it
             signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -11,7 +11,6 @@ from rnncli.errors import ConfigError
 from rnncli.lm import language_model
 from rnncli.nn import Model, State, gradient_by_lag
 from rnncli.nn.cells.table import CELLS
-from rnncli.training import check as diagnostics
 from rnncli.training.check import check, made_up
 
 CELL_NAMES = ("rnn", "gru", "gru-before", "lstm")
@@ -131,7 +130,7 @@ def test_a_model_file_that_changes_a_parameter_is_found(monkeypatch):
         language.model.params.flat[-1] += 1e-3
         return language
 
-    monkeypatch.setattr(diagnostics.language_model, "load", altered)
+    monkeypatch.setattr(language_model, "load", altered)
     assert failures(Config(30, hidden=24)) == {"model file"}
 
 

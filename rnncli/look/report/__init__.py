@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnncli.config.writing import Filters
 from rnncli.data.dataset import Dataset
 from rnncli.errors import DataError
 from rnncli.files import artefact as artefacts
 from rnncli.generation.sampling import generate
 from rnncli.lm import language_model
 from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.look import inspection
 from rnncli.look.report import activity, learning, weights
 from rnncli.look.report.page import page
@@ -38,6 +38,7 @@ class Source(NamedTuple):
 
     found: dict[str, Any]  # what `inspection` says of its file
     language: LanguageModel
+    predictor: Predictor  # what reads and writes text with it
     log: list[dict[str, Any]]  # rows of `rnncli train --metrics`, or none
 
     @classmethod
@@ -45,11 +46,12 @@ class Source(NamedTuple):
         """Read a model file, once; ArtefactError for any other."""
         artefact = artefacts.read(path, "model", mapped=True)
         language = language_model.language_of(artefact)
-        return cls(inspection.described(artefact, language), language, log)
+        found = inspection.described(artefact, language)
+        return cls(found, language, language.predictor(), log)
 
 
 def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) -> str:
-    """The page, as HTML. All models read the same texts, `tokens` of each at most.
+    """Build the page, as HTML. All models read the same texts, `tokens` of each at most.
 
     Raises DataError where there is too little text to read.
     """
@@ -58,14 +60,14 @@ def build(sources: Sequence[Source], texts: Sequence[str], tokens: int = 500) ->
 
 
 def _model(source: Source, texts: Sequence[str], tokens: int, room: int) -> dict[str, Any]:
-    found, language, log = source
-    passage = activity.passage(language, texts, tokens)
+    found, language, predictor, log = source
+    passage = activity.passage(predictor, language.tokenizer, texts, tokens)
     return {
         "file": found["file"],
         "about": _about(found),
         "curves": learning.curves(found, log),
-        "samples": learning.samples(language, log),
-        "text": activity.text(language, passage),
+        "samples": learning.samples(predictor, language.tokenizer, log),
+        "text": activity.text(predictor, passage),
         **activity.states(language.model, passage, room),
         "lag": activity.lag(language.model, passage),
         "spectra": weights.spectra(language.model),
@@ -76,7 +78,7 @@ def _model(source: Source, texts: Sequence[str], tokens: int, room: int) -> dict
 
 
 def _about(found: dict[str, Any]) -> list[list[str]]:
-    """What the model is, in a few lines."""
+    """Say what the model is, in a few lines."""
     config, tokenizer = found["config"], found["tokenizer"]
     cell = config["cell"] + (f" ({config['activation']})" if config["cell"] == "rnn" else "")
     entry = f"embedding of {config['embed']}" if config["embed"] else "one-hot"
@@ -96,7 +98,7 @@ def _about(found: dict[str, Any]) -> list[list[str]]:
 
 
 def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: int) -> list[str]:
-    """The first texts of a split, about `tokens` of them; without a name the split least known."""
+    """Take the first texts, about `tokens` tokens, of a split; by default the split least known."""
     if data.tokenizer.fingerprint != tokenizer.fingerprint:
         raise DataError(f"{data.path}: its vocabulary is not the model's. Tokenize with --vocab "
                         "and the model file.")  # fmt: skip
@@ -116,11 +118,11 @@ def data_texts(data: Dataset, tokenizer: Tokenizer, split: str | None, tokens: i
     return texts
 
 
-def model_texts(language: LanguageModel, tokens: int) -> list[str]:
-    """Texts that a model writes for itself to read, about `tokens` of them."""
+def model_texts(source: Source, tokens: int) -> list[str]:
+    """Let a model write texts for itself to read, about `tokens` tokens."""
     texts, count = [], 0
-    drawn = generate(language.model, language.tokenizer, num=max(1, tokens // 8), length=tokens,
-                     filters=Filters(temperature=0.8), batch=8)  # fmt: skip
+    drawn = generate(source.predictor, source.language.tokenizer, num=max(1, tokens // 8),
+                     length=tokens, temperature=0.8, batch=8)  # fmt: skip
     for sample in drawn:
         texts.append(sample.text)
         count += len(sample.ids)

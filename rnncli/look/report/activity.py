@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.errors import DataError
-from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.nn import Model, gradient_by_lag
 from rnncli.nn.trace import SIGMOIDS, trace
 from rnncli.score.surprisal import Token, Unit, surprisals, text_units
+from rnncli.text.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
@@ -38,27 +39,29 @@ class Passage(NamedTuple):
     firsts: list[int]  # the tokens that a unit begins with
 
 
-def passage(language: LanguageModel, texts: Sequence[str], limit: int) -> Passage:
-    """The first `limit` tokens of texts. DataError where fewer than two are left."""
-    tokenizer, units, count = language.tokenizer, [], 0
+def passage(
+    predictor: Predictor, tokenizer: Tokenizer, texts: Sequence[str], limit: int
+) -> Passage:
+    """Cut the first `limit` tokens of texts. DataError where fewer than two are left."""
+    units: list[Unit] = []
+    count = 0
     for unit in chain.from_iterable(text_units(tokenizer, text) for text in texts):
-        room = limit - count + (tokenizer.bos is not None)
+        room = limit - count + (not tokenizer.is_stream)
         units.append(Unit(unit.ids[:room], unit.pieces[:room]))
-        count += len(units[-1].ids) - (tokenizer.bos is not None)
+        count += int(tokenizer.counted(units[-1].ids).sum())
         if count >= limit:
             break
     if count < 2:
         raise DataError("there is too little text to look at: it takes two tokens or more.")
-    told = list(surprisals(language.model, tokenizer, units, carried=language.carried))
+    tokens = list(surprisals(predictor, tokenizer, units))
     ids = np.concatenate([unit.ids for unit in units]).astype(np.int64)
-    runs = [ids] if language.carried else [unit.ids.astype(np.int64) for unit in units]
-    kept = np.ones(len(ids), bool) if tokenizer.bos is None else ids != tokenizer.bos
-    firsts = np.cumsum([0, *map(len, told[:-1])]).tolist()
-    return Passage(runs, kept, list(chain.from_iterable(told)), firsts)
+    runs = [ids] if predictor.carried else [unit.ids.astype(np.int64) for unit in units]
+    firsts = np.cumsum([0, *map(len, tokens[:-1])]).tolist()
+    return Passage(runs, tokenizer.counted(ids), list(chain.from_iterable(tokens)), firsts)
 
 
-def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
-    """Each token: the white space before it, itself, its nats, and what was likelier.
+def text(predictor: Predictor, passage: Passage) -> dict[str, Any]:
+    """List each token: the white space before it, itself, its nats, and what was likelier.
 
     full: the nats of a token when nothing is known.
     """
@@ -67,18 +70,18 @@ def text(language: LanguageModel, passage: Passage) -> dict[str, Any]:
         "known": [int(token.known) for token in passage.tokens],
         "nats": [finite(min(token.nats, NEVER)) for token in passage.tokens],
         "best": [[[name, finite(p)] for name, p in token.best] for token in passage.tokens],
-        "full": finite(math.log(language.model.config.inputs), 2),
+        "full": finite(math.log(predictor.V), 2),
     }
 
 
 def states(model: Model, passage: Passage, room: int) -> dict[str, Any]:
-    """Heat maps of every gate, c and h in `room` bytes, and the units that follow something.
+    """Draw heat maps of every gate, c and h in `room` bytes; find the units that follow something.
 
     layers: units (their numbers, the slowest first) and series by name, each {low, high, data}:
     data is base64 of a byte a unit and token, row by row: low + byte / 255 (high - low).
     follows: for each feature of the text the units of h and c that correlate with it best.
     chance: a bound on the correlation that the best of as many units would reach by chance, if
-    their values came anew at each token (the maximum of sub-Gaussian variables).
+    their values were drawn again at each token (the maximum of sub-Gaussian variables).
     """
     traces = [trace(model, ids) for ids in passage.runs]
     layers = [
@@ -98,7 +101,7 @@ def states(model: Model, passage: Passage, room: int) -> dict[str, Any]:
 
 
 def _layer(layer: dict[str, Array], share: int, bound: list[int]) -> dict[str, Any]:
-    """A layer's series, for as many units as there is room for, and those that are spoken of."""
+    """Pick a layer's series of at most `share` units, those in `bound` first, then the slowest."""
     width = min(len(values) for values in layer.values())  # a projected h is narrower
     h = layer["h"][:width]
     pace = -correlation(h[:, 1:], h[:, :-1])  # a memory goes on as it was a step before
@@ -114,7 +117,7 @@ def _layer(layer: dict[str, Array], share: int, bound: list[int]) -> dict[str, A
 
 
 def _quantised(name: str, values: Array) -> dict[str, Any]:
-    """Gates in 0 to 1, the others in +-1 or as far as they reach."""
+    """Round values to bytes: gates over 0 to 1, the others over +-1 or as far as they reach."""
     high = 1.0 if name in SIGMOIDS else max(1.0, float(np.abs(values).max()))
     low = 0.0 if name in SIGMOIDS else -high
     bytes_ = np.rint((values.astype(np.float64) - low) * (255 / (high - low)))
@@ -123,7 +126,7 @@ def _quantised(name: str, values: Array) -> dict[str, Any]:
 
 
 def features(passage: Passage) -> dict[str, Array]:
-    """What a unit may follow, after each token: (T,) each.
+    """List what a unit may follow, after each token: (T,) each.
 
     Quotation marks and brackets are counted from the beginning of each unit.
     """
@@ -150,7 +153,7 @@ def features(passage: Passage) -> dict[str, Array]:
 
 
 def _follows(layers: list[dict[str, Array]], passage: Passage) -> list[dict[str, Any]]:
-    """For each feature the units [layer, series, unit, r] with the largest Pearson correlation."""
+    """Find for each feature the units [layer, series, unit, r] of the largest correlation r."""
     out: list[dict[str, Any]] = []
     for name, feature in features(passage).items():
         found: list[tuple[int, str, int, float]] = []
@@ -168,7 +171,7 @@ def _follows(layers: list[dict[str, Array]], passage: Passage) -> list[dict[str,
 
 
 def correlation(values: Array, others: Array) -> Array:
-    """Pearson's r of each row of (H, T) with (T,), or with its own of (H, T): (H,).
+    """Compute Pearson's r of each row of (H, T) with (T,), or with its own of (H, T): (H,).
 
     It is 0 for a row that never moves.
     """
@@ -180,7 +183,7 @@ def correlation(values: Array, others: Array) -> Array:
 
 
 def lag(model: Model, passage: Passage) -> list[float | None]:
-    """The norm of the gradient by lag, over windows of the passage."""
+    """Measure the norm of the gradient by lag, over windows of the passage."""
     ids = np.concatenate(passage.runs)
     length = min(LAGS + 1, len(ids))
     count = min(WINDOWS, len(ids) // length)
@@ -189,5 +192,8 @@ def lag(model: Model, passage: Passage) -> list[float | None]:
 
 
 def finite(value: float, digits: int = 4) -> float | None:
-    """`value` for JSON, with as many digits as a chart can show; None where it is not finite."""
+    """Round a value for JSON to the digits that a chart can show; None where it is not finite.
+
+    Example: 0.123456 -> 0.1235, inf -> None
+    """
     return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None

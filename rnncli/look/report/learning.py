@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.config.writing import Filters
 from rnncli.errors import DataError, shown
 from rnncli.files.lines import text_lines
 from rnncli.generation.sampling import generate
-from rnncli.lm.language_model import LanguageModel
+from rnncli.lm.predictor import Predictor
 from rnncli.look.report.activity import finite
+from rnncli.text.tokenizer import Tokenizer
 
 POINTS = 600  # of a curve; more are averaged
 BINS = 40  # stretches of the run, each with its share of clipped steps
@@ -24,7 +24,7 @@ Pairs = list[list[Any]]
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Return the rows of a file that `rnncli train --metrics` wrote; DataError for other lines."""
+    """Read the rows of a file that `rnncli train --metrics` wrote; DataError for any other line."""
     rows = []
     for number, line in enumerate(text_lines(str(path)), 1):
         try:
@@ -40,7 +40,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def curves(found: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
-    """Pairs of step and value: train, valid, rate, norm, clipped; clip is the limit of the norm.
+    """Collect pairs of step and value: train, valid, rate, norm, clipped; clip is the norm's limit.
 
     The history has the mean training loss of the epoch so far; the log, where there is one, has the
     loss of single steps. clipped is the share of the logged steps whose gradient was cut.
@@ -65,31 +65,32 @@ def curves(found: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _numbers(rows: list[dict[str, Any]], key: str) -> list[tuple[int, float]]:
-    """Step and value of the rows that have a finite one."""
-    told = [(row["step"], row.get(key)) for row in rows]
-    return [(step, v) for step, v in told if isinstance(v, (int, float)) and math.isfinite(v)]
+    """List step and value of the rows that have a finite one."""
+    pairs = [(row["step"], row.get(key)) for row in rows]
+    return [(step, v) for step, v in pairs if isinstance(v, (int, float)) and math.isfinite(v)]
 
 
 def _pairs(rows: list[dict[str, Any]], key: str) -> Pairs:
-    """At most POINTS of them: the mean over as many stretches, at the last step of each."""
-    told = _numbers(rows, key)
-    if len(told) <= POINTS:
-        return [[step, finite(value)] for step, value in told]
-    parts = np.array_split(np.array(told, float), POINTS)
+    """Thin pairs out to at most POINTS: the mean of each stretch, at its last step."""
+    pairs = _numbers(rows, key)
+    if len(pairs) <= POINTS:
+        return [[step, finite(value)] for step, value in pairs]
+    parts = np.array_split(np.array(pairs, float), POINTS)
     return [[int(part[-1, 0]), finite(part[:, 1].mean())] for part in parts]
 
 
-def samples(language: LanguageModel, log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the model wrote as it learned: when and text; else what it writes now."""
+def samples(
+    predictor: Predictor, tokenizer: Tokenizer, log: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """List what the model wrote as it learned, when and text; else what it writes now."""
     logged = [row for row in log if row["kind"] == "sample"]
     if logged:
         return [{"when": f"step {row['step']:,}", "prefix": str(row.get("prefix", "")),
                  "text": str(row.get("text", ""))} for row in logged]  # fmt: skip
-    length = language.tokenizer.pretokenizer.row.excerpt
+    length = tokenizer.pretokenizer.row.excerpt
     out = []
     for temperature in TEMPERATURES:
-        drawn = generate(language.model, language.tokenizer, num=2, length=length,
-                         filters=Filters(temperature=temperature))  # fmt: skip
+        drawn = generate(predictor, tokenizer, num=2, length=length, temperature=temperature)
         out += [{"when": f"now, temperature {temperature}", "prefix": "", "text": sample.text}
                 for sample in drawn]  # fmt: skip
     return out

@@ -17,7 +17,7 @@ Report = dict[str, Any]
 
 
 def page(models: list[Report]) -> str:
-    """HTML from what the modules beside this one found out of each model."""
+    """Write the HTML of what the modules beside this one found out of each model."""
     names = _names([model["file"] for model in models])
     for model, name in zip(models, names, strict=True):
         model["name"] = name
@@ -49,7 +49,7 @@ def _asset(name: str) -> str:
 
 
 def _names(paths: list[str]) -> list[str]:
-    """Short names, all different."""
+    """Shorten paths to names that are all different."""
     stems = [PurePath(path).stem for path in paths]
     return stems if len(set(stems)) == len(stems) else [
         f"{stem} ({number})" for number, stem in enumerate(stems, 1)

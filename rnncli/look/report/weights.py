@@ -24,7 +24,7 @@ SEQUENCES, STEPS, ROUNDS = 8, 32, 3  # of the batch that is timed
 
 
 def spectra(model: Model) -> list[dict[str, Any]]:
-    """Of each gate's recurrent matrix (H, P): singular values, and eigenvalues where it is square.
+    """Compute singular values of each gate's recurrent matrix (H, P), and eigenvalues if square.
 
     Eigenvalues are pairs of real and imaginary part. They say how a plain rnn forgets (Pascanu et
     al. 2013); in a gated cell the gates have a say, too.
@@ -46,7 +46,7 @@ def spectra(model: Model) -> list[dict[str, Any]]:
 
 
 def neighbours(language: LanguageModel) -> list[dict[str, Any]]:
-    """Frequent tokens, each with the frequent tokens whose rows point most nearly the same way.
+    """List frequent tokens, each with those whose rows point most nearly the same way.
 
     Of each table of token rows: the input's (the embedding, or the first layer's weights where the
     input is one-hot) and, unless they are tied, the output layer's, where tokens are near that
@@ -95,7 +95,7 @@ def parts(model: Model) -> list[dict[str, Any]]:
 
 
 def times(model: Model) -> list[dict[str, Any]]:
-    """Measured microseconds a token: layers forward, output layer forward, all of it backward."""
+    """Measure microseconds a token: layers forward, output layer forward, all of it backward."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(model.config.inputs, size=(2, SEQUENCES * STEPS))
     batch, state = Batch(x, y, Steps.dense(STEPS, SEQUENCES)), model.zero_state(SEQUENCES)

@@ -1,10 +1,10 @@
 """What a recurrent cell is, and what the cells share.
 
-A cell is given `a`, what the input adds to its gates at every step (Wx x + b, made by the stack in
-one matmul), and owns the recurrence: nothing outside its file computes the next state from the
-last. Arrays are feature-major on purpose: the gates of one step are a contiguous (G*H, n) block, so
-that one matmul fills them, one tanh covers them all (sigmoid(x) = tanh(x/2)/2 + 1/2), and each gate
-is a contiguous run of it. Gates are stacked sigmoids first: lstm i f o | g, gru r z | n.
+A cell takes `a` (G*H, N), what the input adds to its gates at every step (Wx x + b, made by the
+stack in one matmul), and owns the recurrence: nothing outside its file computes the next state from
+the last. Arrays are feature-major on purpose: the gates of one step are a contiguous (G*H, n)
+block, so that one matmul fills them, one tanh covers them all (sigmoid(x) = tanh(x/2)/2 + 1/2), and
+each gate is a contiguous run of it. Gates are stacked sigmoids first: lstm i f o | g, gru r z | n.
 
 A carry (P, B) holds the state of every sequence; a step reads and writes the n columns alive, so
 ragged, dense and reversed sequences are one code. Shape letters: see `rnncli.nn`.

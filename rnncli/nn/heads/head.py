@@ -25,6 +25,8 @@ class Head(NamedTuple):
         `grads`. `block`, rows of the prediction at a time, changes rounding only.
     decoder: (params, config, threads) -> a function from x (B, F), or (F,), to logits (B, K) or
         (K,), for generating; None where there is no quicker way than `logits`.
+    nats_and_logprob: (params, config, x, y, token) -> the loss of each target (N,), and log p of
+        one token in its place (N,); None for what is no distribution over tokens.
     """
 
     parameters: Callable[[Config], dict[str, Spec]]
@@ -34,3 +36,6 @@ class Head(NamedTuple):
         [Params, Config, Array, Array, float, Params, int | None], tuple[Array, Array]
     ]
     decoder: Callable[[Params, Config, Threads], Callable[[Array], Array]] | None = None
+    nats_and_logprob: Callable[[Params, Config, Array, Array, int], tuple[Array, Array]] | None = (
+        None
+    )

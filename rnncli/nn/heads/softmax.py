@@ -1,8 +1,13 @@
 """HOT PATH 2: a linear layer and its softmax: loss and gradients, in blocks of the vocabulary.
 
+    z = W x + b                      logits (V, N) of the features x (F, N)
+    p = exp(z) / sum of exp(z)       over the V classes of each column
+    nats = -ln p[y]                  for the target y of each column
+    d nats / dz = p - onehot(y)
+
 The (V, N) logits are the largest array of a word model. They are made block by block of the
 vocabulary, so that the weights are read once a pass and a block of logits stays in the cache while
-its maximum, exponential and sum are taken. The feature array is (F, N); nats are natural logs.
+its maximum, exponential and sum are taken.
 """
 
 from __future__ import annotations
@@ -31,6 +36,15 @@ def nats(params: Params, config: Config, x: Array, y: Array) -> Array:
     return token_nats(x, *weights(params, config), y)
 
 
+def nats_and_logprob(
+    params: Params, config: Config, x: Array, y: Array, token: int
+) -> tuple[Array, Array]:
+    """Compute -log p of each target of y (N,), and log p of one token in its place: (N,) each."""
+    W, b = weights(params, config)
+    total, target = log_totals(x, W, b, y)
+    return total - target, W[token] @ x + b[token] - total
+
+
 def loss_and_gradients(
     params: Params, config: Config, x: Array, y: Array, scale: float, grads: Params,
     block: int | None = None,
@@ -41,7 +55,15 @@ def loss_and_gradients(
 
 
 def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None) -> Array:
-    """Compute -log softmax(W x + b)[y] for each column: (N,).
+    """Compute -log softmax(W x + b)[y] for each column: (N,)."""
+    total, target = log_totals(x, W, b, y, block)
+    return np.asarray(total - target)
+
+
+def log_totals(
+    x: Array, W: Array, b: Array, y: Array, block: int | None = None
+) -> tuple[Array, Array]:
+    """Return log sum exp(W x + b) and (W x + b)[y] for each column: (N,) each.
 
     The running maximum and sum over blocks give the logarithm of the sum of exponentials without
     the (V, N) array ever existing whole.
@@ -61,7 +83,7 @@ def token_nats(x: Array, W: Array, b: Array, y: Array, block: int | None = None)
         total *= np.exp(top - higher)
         total += z.sum(axis=0)
         top = higher
-    return np.asarray(top + np.log(total) - target)
+    return top + np.log(total), target
 
 
 def token_gradients(

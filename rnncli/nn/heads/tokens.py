@@ -21,4 +21,7 @@ def decoder(params: Params, config: Config, threads: Threads) -> Callable[[Array
     return lambda x: products.right(x, turned, b, threads)
 
 
-HEAD = Head(linear.parameters, linear.logits, softmax.nats, softmax.loss_and_gradients, decoder)
+HEAD = Head(
+    linear.parameters, linear.logits, softmax.nats, softmax.loss_and_gradients, decoder,
+    softmax.nats_and_logprob,
+)  # fmt: skip

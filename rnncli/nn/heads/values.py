@@ -29,7 +29,7 @@ def loss_and_gradients(
 
 
 def _squared_error(prediction: Array, target: Array) -> tuple[Array, Array]:
-    """Half the squared error of each column of (K, N), and its gradient."""
+    """Compute half the squared error of each column of (K, N), and its gradient."""
     error = prediction - target
     return 0.5 * np.einsum("kn,kn->n", error, error), error
 

@@ -43,7 +43,7 @@ def forward(
     return Source(values), (mask, rows)
 
 
-def backward(dx: Array, x: Array, cache: Any, grads: Params) -> None:
+def add_backward(dx: Array, x: Array, cache: Any, grads: Params) -> None:
     """Add dx (E, N) to the rows of x (N,), through both dropouts."""
     mask, rows = cache
     if mask is not None:
@@ -77,7 +77,7 @@ class TokenGates:
             self(np.arange(V))
 
     def __call__(self, ids: Array) -> Array:
-        """Tokens (B,), or one () -> (G*H, B) or (G*H,)."""
+        """Return the gates of tokens (B,), or of one (): (G*H, B) or (G*H,)."""
         b = self.b[:, None] if ids.ndim else self.b
         if self.table is None:
             return np.asarray(self.Wx @ self.embed[ids].T + b)
@@ -94,7 +94,7 @@ INPUT = Input(
     width=lambda config: config.embed,
     parameters=parameters,
     forward=forward,
-    backward=backward,
+    add_backward=add_backward,
     clear=clear,
     vectors=lambda params, x: np.asarray(params[NAME][x].T),
     token_gates=TokenGates,

@@ -50,8 +50,8 @@ class Input(NamedTuple):
     parameters: config -> the specs of its own parameters.
     forward: (params, config, x, steps, rng) -> the source of the first layer, and a cache; `rng`
         None means no dropout.
-    backward: (dx, x, cache, grads) -> the gradient of a real input, None for ids. dx (D, N) is that
-        of the source; the gradient of a parameter is added, since a tied output layer shares it.
+    add_backward: (dx, x, cache, grads) -> the gradient of a real input, None for ids. dx (D, N) is
+        that of the source. The gradient of a parameter is added: a tied output layer shares it.
     clear: (config, grads) zeroes the gradients that are added to, before the stack runs backward.
     vectors: (params, x) -> the input of the first layer without dropout, (D, N); None for one-hot.
     token_gates: (params, w) -> a function from tokens (B,), or one (), to what they add to the
@@ -63,7 +63,7 @@ class Input(NamedTuple):
     forward: Callable[
         [Params, Config, Array, Steps, np.random.Generator | None], tuple[Source, Any]
     ]
-    backward: Callable[[Array, Array, Any, Params], Array | None]
+    add_backward: Callable[[Array, Array, Any, Params], Array | None]
     clear: Callable[[Config, Params], None]
     vectors: Callable[[Params, Array], Array | None]
     token_gates: Callable[[Params, Mapping[str, Array]], Callable[[Array], Array]] | None = None

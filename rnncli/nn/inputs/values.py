@@ -20,8 +20,8 @@ def forward(
     return Source(x), mask
 
 
-def backward(dx: Array, x: Array, cache: Any, grads: Params) -> Array:
-    """Take dx (D, N) through the dropout."""
+def add_backward(dx: Array, x: Array, cache: Any, grads: Params) -> Array:
+    """Return dx (D, N) from before the dropout; there is no parameter to add to."""
     return dx if cache is None else np.asarray(dx * cache)
 
 
@@ -29,7 +29,7 @@ INPUT = Input(
     width=lambda config: config.inputs,
     parameters=lambda config: {},
     forward=forward,
-    backward=backward,
+    add_backward=add_backward,
     clear=lambda config, grads: None,
     vectors=lambda params, x: x,
 )
