@@ -18,8 +18,8 @@ def test_the_list_is_that_of_the_type_checker():
     block: Any
     (block,) = (node for node in ast.parse(SOURCE.read_text("utf-8")).body
                 if isinstance(node, ast.If))  # fmt: skip
-    typed = {name.asname: f"{node.module}.{name.name}"
-             for node in block.body for name in node.names}  # fmt: skip
+    typed = {name.asname: f"{node.module}.{name.name}" for node in block.body
+             if isinstance(node, ast.ImportFrom) for name in node.names}  # fmt: skip
     listed = {name: f"rnncli.{place}.{name}" for name, place in rnncli._PLACES.items()}
     assert typed == listed
     assert rnncli.__all__ == sorted(rnncli._PLACES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -131,7 +132,7 @@ def _check_files(data: str, output: str, running: Running, comm: Comm) -> None:
     if running.plan and comm.size > 1:
         raise click.UsageError("--plan is for one process: run it without mpiexec.")
     if data.endswith(TEXTS) and os.path.exists(data):
-        made = os.path.basename(data).split(".")[0] + ".npz"
+        made = Path(data).with_suffix(".npz").name
         raise DataError(
             f"{data}: text, not an rnncli file. First: rnncli tokenize {data} -o {made}"
         )
