@@ -72,7 +72,7 @@ def sample(
     others = [(read_also(path, language).predictor(threads), share) for path, share in writing.mix]
     predictor = with_others(language.predictor(threads), others)
     training, guard = novelty(
-        writing.against, writing.max_copy, language, seen=writing.json or not quiet
+        writing.against, writing.max_copy, language, wanted=writing.json or not quiet
     )
     starts = [read_prefix(tokenizer, text) for text in texts]
     tell_unknown(tokenizer, starts, constraints.ban, quiet)

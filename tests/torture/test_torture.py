@@ -55,7 +55,7 @@ def test_raw_control_characters_are_found(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_command_that_does_not_say_the_row_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnncli.data.lines.Place.__str__", lambda place: place.file)
+    monkeypatch.setattr("rnncli.files.lines.Place.__str__", lambda place: place.file)
     assert failures("mistakes", tmp_path)
 
 
