@@ -28,10 +28,9 @@ def test_the_list_is_that_of_the_type_checker():
 def test_the_names_are_these():
     assert set(rnncli.__all__) == {
         "ArtefactError", "ChangedError", "Config", "ConfigError", "Constraints", "DataError",
-        "Dataset", "DivergenceError", "Filters", "LanguageModel", "MissingExtra", "Model", "Predictor",
-        "Recipe",
-        "RnncliError", "Score", "Tokenizer", "evaluate", "generate", "load", "resume", "save",
-        "train",
+        "Dataset", "DivergenceError", "Filters", "LanguageModel", "MissingExtra", "Model",
+        "Predictor", "Recipe", "RnncliError", "Score", "Tokenizer", "evaluate", "generate", "load",
+        "resume", "save", "train",
     }  # fmt: skip
 
 
