@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -199,3 +200,11 @@ def test_only_the_core_dependencies_are_loaded_with_a_module():
 def test_every_module_says_what_it_is():
     for name, path in SOURCES.items():
         assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name
+
+
+def test_words_that_puzzle_a_reader_do_not_occur():
+    puzzling = re.compile(r"\b(told|hears|so many|of ours|anew)\b", re.IGNORECASE)
+    kinds = {".py", ".md", ".yaml", ".html", ".js"}
+    for path in (one for one in ROOT.rglob("*") if one.suffix in kinds):
+        found = puzzling.search(path.read_text("utf-8"))
+        assert not found, (path.name, found)

@@ -169,7 +169,7 @@ def table(rows: Sequence[Named], truth: float | None = None) -> Iterator[str]:
 
 
 def unlike(rows: Sequence[Named]) -> Iterator[str]:
-    """The same for different vocabularies: only what they do not change."""
+    """Yield the lines for different vocabularies: only what they do not change."""
     cells = [[figure(s.bits_per_byte, 4), f"{s.tokens:,}", f"{s.oov:,}"] for _, s in rows]
     return _columns([name for name, _ in rows], ["bits a byte", "tokens", "unknown"], cells)
 
@@ -185,5 +185,5 @@ def _columns(
 
 
 def figure(value: float | None, places: int) -> str:
-    """A number with thousands apart; "none" for what is undefined."""
+    """Spell a number, thousands apart; "none" for what is undefined."""
     return "none" if value is None or value != value else f"{value:,.{places}f}"

@@ -104,8 +104,8 @@ function token() {
   const t = model().text, k = chosen.token, nats = t.nats[k], word = t.tokens[k][1], host = $("token");
   spans.forEach((span, j) => span.setAttribute("aria-selected", j === k));
   $("text").setAttribute("aria-activedescendant", `t${k}`);
-  const told = nats === null ? "Nothing comes before it: it was not predicted." : `${nats.toFixed(2)} nats, probability ${short(Math.exp(-nats))}${t.known[k] ? "" : "; not in the vocabulary, read as <unk>"}`;
-  host.replaceChildren(make("h3", {}, visible(word)), make("p", {}, told));
+  const cost = nats === null ? "Nothing comes before it: it was not predicted." : `${nats.toFixed(2)} nats, probability ${short(Math.exp(-nats))}${t.known[k] ? "" : "; not in the vocabulary, read as <unk>"}`;
+  host.replaceChildren(make("h3", {}, visible(word)), make("p", {}, cost));
   const guesses = t.best[k].map(([w, p]) => [w, p]);
   if (nats !== null && guesses.length) {
     host.append(make("p", {}, "Expected in its place:"));
