@@ -6,11 +6,13 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import TINY, good, sentences
 
 from rnncli.data import batches, dataset
-from rnncli.lm import language_model
+from rnncli.lm import language_model, network
+from rnncli.text import tokenizer
 
 opened = Counter()  # how often each file was opened for reading since the counter was cleared
 
@@ -109,3 +111,25 @@ def test_a_sample_loads_each_model_once(files, monkeypatch):
     monkeypatch.setattr(language_model, "load", counted)
     good("sample", files / "a.npz", "--prefix", "the", "--prefix", "a", "--num", 2, "--beam", 3)
     assert loaded == [str(files / "a.npz")]
+
+
+@pytest.mark.parametrize("more", [(), ("--json", "--alternatives", 2), ("--beam", 3), ("--mix",)])
+def test_a_sample_builds_each_predictor_once_and_cuts_each_prefix_once(more, files, monkeypatch):
+    built, cut = [], Counter()
+    begin, encode = network.Network.__init__, tokenizer.Tokenizer.encode
+
+    def counted_start(self, *given, **named):
+        built.append(self)
+        begin(self, *given, **named)
+
+    def counted_cut(self, text):
+        cut[text] += 1
+        return encode(self, text)
+
+    monkeypatch.setattr(network.Network, "__init__", counted_start)
+    monkeypatch.setattr(tokenizer.Tokenizer, "encode", counted_cut)
+    others = [f"{files / 'b.npz'}:0.5"] if more == ("--mix",) else []
+    good("sample", files / "a.npz", *more, *others, "--prefix", "the", "--prefix", "a", "--num", 2)
+    doubled = sum(one.model.dtype == np.float64 for one in built)  # the precise twins
+    assert len(built) - doubled == 1 + len(others)
+    assert cut == {"the": 1, "a": 1}
