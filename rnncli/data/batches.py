@@ -24,7 +24,7 @@ from rnncli.seeds import Purpose, rng
 
 Array = NDArray[Any]
 
-LANE_STEPS, ALONE = 64, 2048  # steps at a time of several lanes, and of a single one
+LANE_STEPS, ALONE = 64, 2048  # steps at a time: ALONE shared by the lanes, LANE_STEPS at least
 POOL = 1 << 16  # units that are sorted by length together
 
 

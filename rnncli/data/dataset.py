@@ -94,7 +94,7 @@ class Dataset:
 
     @property
     def unseen(self) -> int | None:
-        """The number of different tokens without an id; None in a file that does not say."""
+        """The number of tokens without an id; None if it is 0, or if the file does not say."""
         number = self.header.get("unseen")
         return number if type(number) is int and number > 0 else None
 

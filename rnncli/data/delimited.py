@@ -31,7 +31,7 @@ def rows(source: Input) -> Iterator[Document]:
             if lines.number > line:
                 fault += ": a quotation mark is not closed"
         except csv.Error as error:
-            reason, fault = "bad CSV", _CSV_FAULTS.get(str(error), str(error))
+            reason, fault = "bad CSV", _fault(str(error))
         if reason:
             lines.again()
         elif not fields:  # an empty line
@@ -57,11 +57,13 @@ def rows(source: Input) -> Iterator[Document]:
         lines.row += 1
 
 
-_CSV_FAULTS = {
-    "unexpected end of data": "a quotation mark is not closed",
-    "',' expected after '\"'": "text after a closing quotation mark",
-    "'\t' expected after '\"'": "text after a closing quotation mark",
-}
+def _fault(message: str) -> str:
+    """Say in plain words what the csv module complains of, whatever the delimiter."""
+    if message == "unexpected end of data":
+        return "a quotation mark is not closed"
+    if message.endswith("expected after '\"'"):
+        return "text after a closing quotation mark"
+    return message
 
 
 def _column(fields: list[str], options: ReadOptions, name: str) -> int:

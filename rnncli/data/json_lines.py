@@ -18,7 +18,8 @@ def rows(source: Input) -> Iterator[Document]:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            detail = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
+            detail = error.msg if isinstance(error, json.JSONDecodeError) else "a number too long"
+            detail = "too deep" if isinstance(error, RecursionError) else detail
             skipped.bad("bad JSON", where, f"not JSON: {detail}")
             continue
         if not isinstance(value, dict):

@@ -123,7 +123,8 @@ class Chooser:
                 _, start.precise = precise.read(start.prefix.ids[:-1], start.precise)
         ids = [*start.prefix.ids[-1:], *text.ids][text.read :]
         if ids:
-            text.logits, text.precise = precise.read(ids, text.precise or start.precise)
+            before = start.precise if text.precise is None else text.precise
+            text.logits, text.precise = precise.read(ids, before)
             text.read += len(ids)
         return np.asarray(text.logits[0])
 

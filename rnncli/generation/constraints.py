@@ -11,7 +11,7 @@ from rnncli.text.tokenizer import Tokenizer
 def banned_ids(tokenizer: Tokenizer, ban: Iterable[str]) -> tuple[int, ...]:
     """Return the ids of the tokens of `ban`; one outside the vocabulary is never written anyway.
 
-    Example: ["the", "unheard-of"] -> (7,)
+    Example: ["the", "zebra"] -> (7,)
     """
     index = tokenizer.vocabulary.index
     found = []

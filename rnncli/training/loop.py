@@ -31,8 +31,8 @@ from rnncli.training.step import Stepper
 
 Array = NDArray[Any]
 
-# Default length of a run: epochs of about AUTO_TOKENS tokens together, at most AUTO_EPOCHS of them,
-# or more where AUTO_STEPS steps take more.
+# Default length of a run: epochs of about AUTO_TOKENS tokens together (as if all batches were
+# full), at most AUTO_EPOCHS of them, or more where AUTO_STEPS steps take more.
 AUTO_TOKENS, AUTO_EPOCHS, AUTO_STEPS = 12_000_000, 40, 1000
 VALID_EVERY = 1000  # steps between validations at most, where an epoch is longer
 
@@ -261,8 +261,8 @@ class _Course:
 def total_steps(recipe: Recipe, plan: BatchPlan) -> int | None:
     """Return how many steps a run takes; None when only the clock ends it.
 
-    Without any limit a run takes about 12 million tokens, at least one epoch and at most 40, but
-    more than that where they make fewer than 1000 steps.
+    Without any limit a run takes about 12 million tokens, counted as if all batches were full, at
+    least one epoch and at most 40, but more than that where they make fewer than 1000 steps.
     """
     length = plan.length(0)
     epochs = recipe.epochs
@@ -325,7 +325,8 @@ def _roll_back(run: TrainRun, step: int, error: DivergenceError) -> Event:
     assert good is not None
     run.model.params.flat[:] = good
     if run.recipe.on_divergence == "stop" or run.rollbacks >= run.recipe.retries:
-        tried = f" {run.rollbacks} rollbacks did not help." if run.rollbacks else ""
+        noun = "rollback" if run.rollbacks == 1 else "rollbacks"
+        tried = f" {run.rollbacks} {noun} did not help." if run.rollbacks else ""
         raise DivergenceError(f"{error}{tried} Use a smaller --lr or --clip.") from None
     for slot in run.slots.values():
         slot[:] = 0

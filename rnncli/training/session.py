@@ -55,7 +55,8 @@ class Session:
         on_report: Callable[[Event], None] | None = None,
     ) -> LanguageModel:
         """Train to the end, save, and return the best language model."""
-        events = steps(self.run, self.plan, self.validate, processes=threads or cores())
+        processes = threads or cores()
+        events = steps(self.run, self.plan, self.validate, comm=self.comm, processes=processes)
         for event in events:
             if on_report:
                 on_report(event)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnncli.generation.sampling import SampleOptions, Sampler
 from rnncli.lm.mixture import Mixture
 from rnncli.lm.network import Network
 from rnncli.lm.ngram import KneserNey
 from rnncli.lm.predictor import Predictor, Unigram
 from rnncli.nn import Config, Model
+from rnncli.text.tokenizer import Tokenizer
 
 V, BOS, EOS = 9, 1, 2
 UNITS = [[1, 4, 5, 6, 2], [1, 7, 2], [1, 4, 5, 8, 4, 5, 6, 2], [1, 2], [1, 3, 3, 6, 2]]
@@ -164,3 +166,20 @@ def test_fixed_frequencies_are_what_they_are() -> None:
     z, _ = FIXED.step(np.array([3, 4]), FIXED.start(2))
     assert np.exp(z).tolist() == [pytest.approx([x / 14.5 for x in
         (1, 0, 4, 2, 1, 1, 3, 0.5, 2)])] * 2  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+def test_a_text_is_the_same_if_every_token_is_decided_in_float64(order):
+    """A state may be an array, or a zero: only `is None` says that there is none."""
+    tokenizer = Tokenizer.train(["abcab cab", "bca abc"], "char")
+    units = [tokenizer.wrap(tokenizer.encode(text)) for text in ("abcab cab", "bca abc")]
+    ids, starts = np.concatenate(units), np.cumsum([0, *map(len, units)])
+    predictor = KneserNey.train(ids, starts, len(tokenizer), tokenizer.bos, order)
+    texts = []
+    for error in (0.0, 1.0):  # how far a weight may be off: 1 leaves every choice open
+        sampler = Sampler(predictor, tokenizer, SampleOptions.of(length=30, seed=5))
+        sampler.chooser.error = error
+        start = sampler.start("a")
+        texts.append([text.text for text in sampler.texts([(start, k) for k in range(8)])])
+    assert texts[0] == texts[1]
+    assert max(map(len, texts[0])) > 2

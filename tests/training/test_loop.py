@@ -553,7 +553,7 @@ def test_a_loss_that_blows_up_does_not_cost_the_run():
     assert run.rate_factor == 0.25
     assert run.finished == "120 steps"
     assert calm.best_nats < run.best_nats < calm.best_nats + 0.5 < 2.5
-    with pytest.raises(DivergenceError, match="1 rollbacks did not help"):
+    with pytest.raises(DivergenceError, match="1 rollback did not help"):
         learnt(45, 75, retries=1)
 
 
