@@ -36,8 +36,8 @@ SAY = @printf '\n%s\n'
 LAYOUT = $(BIN)/ruff check . && $(BIN)/ruff format --check rnncli tests && $(BIN)/mypy
 PYTEST = $(BIN)/pytest -n auto --dist loadfile
 
-test: .venv/dev  ## style, types, all tests: about ten minutes
-	@echo "Style, types and all tests take about ten minutes; make fast takes one or two."
+test: .venv/dev  ## style, types, all tests: about five minutes
+	@echo "Style, types and all tests take about five minutes; make fast takes one or two."
 	$(LAYOUT)
 	$(PYTEST)
 
